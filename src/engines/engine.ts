@@ -1,0 +1,49 @@
+// What can run a Model. Implementations: portable (ONNX Runtime), coreml (Apple's framework), tape, http.
+
+import type { FunctionDescription } from "../core/model.ts";
+import type { FeatureValues } from "../core/tensor.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import type { Model } from "../formats/model.ts";
+
+export type EngineName = "coreml" | "portable";
+export type DeviceRequest = "auto" | "cpu" | "gpu" | "ane" | "all";
+
+export interface LoadOptions {
+  /** Default: the model's default function. */
+  readonly functionName?: string | undefined;
+  readonly device?: DeviceRequest | undefined;
+  /** Threads one prediction may use (portable); default: all cores. */
+  readonly threads?: number | undefined;
+  readonly telemetry?: Telemetry | undefined;
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly name: EngineName;
+  /** "ONNX Runtime 1.27.0", "Core ML 9 (25A123)". */
+  readonly version: string;
+  /** Borrows the model: it must stay open until the loaded model is disposed. */
+  load(model: Model, options?: LoadOptions): Promise<LoadedModel>;
+}
+
+/** One state of a stateful model: zero at creation, changed by every prediction it is given to. Never shared between sequences. */
+export interface State extends Disposable {
+  /** A copy of every state's present value, by name. */
+  read(): FeatureValues;
+  /** Replaces the named states; the rest stay. */
+  write(values: FeatureValues): void;
+}
+
+export interface PredictOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Default for a stateful model: a fresh zero state for this one call. */
+  readonly state?: State | undefined;
+}
+
+export interface LoadedModel extends AsyncDisposable {
+  readonly function: FunctionDescription;
+  /** The device that really runs it: "cpu" on portable. */
+  readonly device: string;
+  /** Inputs must already have the declared types (codecs/convert.ts does that); shapes are checked here. */
+  predict(inputs: FeatureValues, options?: PredictOptions): Promise<FeatureValues>;
+  newState(): State;
+}
