@@ -1,0 +1,207 @@
+// Model -> ONNX graph: a function of a program, op by op, in program order. Pure: no files, no native code.
+
+import type { DType } from "../core/dtype.ts";
+import { CoremlxError } from "../core/errors.ts";
+import type { MilBlock, MilFunction, MilNamedType } from "../formats/mil.ts";
+import { Graph } from "../onnx/graph.ts";
+import type { Shape, Value } from "../onnx/types.ts";
+import { isDense, type Lowering, Op } from "./op.ts";
+import { milOps } from "./registry.ts";
+import { type Precision, Scope } from "./scope.ts";
+
+export interface LowerOptions {
+  /** Default "float32". */
+  readonly precision?: Precision | undefined;
+}
+
+/** An input or output of the graph and the feature it carries. */
+export interface Port {
+  readonly feature: string;
+  /** The name inside the graph. */
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+export interface StatePort {
+  readonly feature: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly input: string;
+  /** `undefined`: the program only reads it. */
+  readonly output: string | undefined;
+}
+
+export interface Lowered {
+  readonly graph: Graph;
+  readonly inputs: readonly Port[];
+  /** Without what `classifier` makes. */
+  readonly outputs: readonly Port[];
+  readonly states: readonly StatePort[];
+  readonly classifier: LoweredClassifier | undefined;
+}
+
+/** The host turns a probability vector into a label and a dictionary. */
+export interface LoweredClassifier {
+  /** Graph output holding one probability per label. */
+  readonly probabilities: string;
+  readonly labels: readonly string[] | readonly bigint[];
+  readonly labelName: string;
+  readonly probabilitiesName: string | undefined;
+}
+
+/** Throws UNSUPPORTED naming every op without a lowering, with counts, before any work. */
+export function lower(fn: MilFunction, options: LowerOptions = {}): Lowered {
+  refuseMissing(fn);
+  const graph = new Graph();
+  const scope = new Scope(graph, { opset: fn.opset, precision: options.precision ?? "float32" });
+  const inputs: Port[] = [];
+  const stateInputs: StatePort[] = [];
+  for (const input of fn.inputs) {
+    if (input.type.kind === "state") stateInputs.push(defineState(scope, input));
+    else inputs.push(defineInput(scope, input));
+  }
+  lowerBlock(scope, fn.block);
+
+  const { classifier } = scope;
+  const hosted = new Set([classifier?.labelName, classifier?.probabilitiesName]);
+  graph.scope = "";
+  const outputs = fn.block.outputs
+    .filter((name) => !hosted.has(name))
+    .map((name) => defineOutput(scope, name, declaredOutput(fn.block, name)));
+  const states = stateInputs.map((state) => finishState(scope, state));
+  return { graph, inputs, outputs, states, classifier: classifier && finishClassifier(graph, classifier) };
+}
+
+/** Lowers a block's ops into the scope's graph; gives the values of its outputs. Control flow calls it for nested blocks. */
+export function lowerBlock(scope: Scope, block: MilBlock): readonly Value[] {
+  for (const milOp of block.operations) {
+    if (milOp.type === "const") {
+      const value = milOp.attributes.get("val") ?? new Op(milOp, scope).bad('attribute "val" is missing');
+      for (const output of milOp.outputs) scope.defineConstant(output.name, value);
+      continue;
+    }
+    const op = new Op(milOp, scope);
+    scope.graph.scope = op.name;
+    define(scope, op, loweringOf(milOp.type)(op, scope.graph));
+  }
+  const { classifier } = scope;
+  return block.outputs.flatMap((name) => {
+    if (name === classifier?.labelName || name === classifier?.probabilitiesName) return [];
+    return [resolve(scope, name)];
+  });
+}
+
+/** Types of ops in a function, nested blocks included, that have no lowering, with how often each occurs. */
+export function missingOps(fn: MilFunction): ReadonlyMap<string, number> {
+  const missing = new Map<string, number>();
+  const visit = (block: MilBlock): void => {
+    for (const op of block.operations) {
+      if (op.type !== "const" && !milOps.has(op.type)) missing.set(op.type, (missing.get(op.type) ?? 0) + 1);
+      op.blocks.forEach(visit);
+    }
+  };
+  visit(fn.block);
+  return missing;
+}
+
+function refuseMissing(fn: MilFunction): void {
+  const missing = [...missingOps(fn)].toSorted(([, a], [, b]) => b - a);
+  if (missing.length === 0) return;
+  const list = missing.map(([type, count]) => `${type} (${count})`).join(", ");
+  throw new CoremlxError("UNSUPPORTED", `Cannot run function "${fn.name}": no lowering for ${list}`, {
+    hint: "Run the model on a Mac with --engine coreml",
+    details: { missing: Object.fromEntries(missing) },
+  });
+}
+
+function loweringOf(type: string): Lowering {
+  const lowering = milOps.get(type);
+  if (lowering) return lowering;
+  throw new CoremlxError("UNSUPPORTED", `Cannot lower ${type}: no lowering for it`);
+}
+
+function define(scope: Scope, op: Op, results: Value | readonly Value[]): void {
+  const values = "name" in results ? [results] : results;
+  op.outputs.forEach(({ name, type }, index) => {
+    const value = values[index];
+    if (value === undefined) return;
+    scope.define(name, type.kind === "tensor" ? scope.graph.refine(value, type.shape) : value);
+  });
+}
+
+function resolve(scope: Scope, name: string): Value {
+  const value = scope.value(name);
+  if (value) return value;
+  throw new CoremlxError("BAD_MODEL", `Cannot lower this program: its output "${name}" is never computed`);
+}
+
+function defineInput(scope: Scope, input: MilNamedType): Port {
+  const { name, type } = input;
+  if (type.kind !== "tensor" || type.dtype === "string" || !isDense(type.dtype)) {
+    const kind = type.kind === "tensor" ? type.dtype : type.kind;
+    throw new CoremlxError("UNSUPPORTED", `Cannot lower input "${name}": type ${kind} is not supported`);
+  }
+  const shape = type.shape?.map((dim, axis) => dim ?? `${name}_d${axis}`);
+  const value = scope.graph.input(name, type.dtype, shape);
+  scope.define(name, scope.graph.cast(value, scope.graphDType(type.dtype)));
+  return { feature: name, name: value.name, dtype: type.dtype, shape };
+}
+
+function defineOutput(scope: Scope, name: string, declared: DType | undefined): Port {
+  const { graph } = scope;
+  const value = resolve(scope, name);
+  const dtype = declared ?? denseType(name, value);
+  // Results of rank 0 surface with shape [1]: format.md, ArrayFeatureType.
+  const cast = graph.cast(value, dtype);
+  const shaped = cast.shape?.length === 0 ? graph.node("Reshape", [cast, graph.vector([1])]) : cast;
+  const output = graph.output(name, shaped);
+  return { feature: name, name: output.name, dtype, shape: output.shape };
+}
+
+/** The type a block's output is declared with by the op that computes it. */
+function declaredOutput(block: MilBlock, name: string): DType | undefined {
+  for (const op of block.operations) {
+    for (const output of op.outputs) {
+      if (output.name !== name || output.type.kind !== "tensor" || output.type.dtype === "string") continue;
+      return isDense(output.type.dtype) ? output.type.dtype : undefined;
+    }
+  }
+  return undefined;
+}
+
+function denseType(name: string, value: Value): DType {
+  if (value.dtype !== "int4" && value.dtype !== "uint4") return value.dtype;
+  throw new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot give out "${name}": type ${value.dtype} is not an interface type`,
+  );
+}
+
+function defineState(scope: Scope, input: MilNamedType): StatePort {
+  const { name, type } = input;
+  const wrapped = type.kind === "state" ? type.wrapped : type;
+  if (wrapped.kind !== "tensor" || wrapped.dtype === "string" || !isDense(wrapped.dtype)) {
+    throw new CoremlxError("UNSUPPORTED", `Cannot lower state "${name}": it is not a numeric tensor`);
+  }
+  const shape = (wrapped.shape ?? []).map((dim) => {
+    if (dim !== undefined) return dim;
+    throw new CoremlxError("BAD_MODEL", `Cannot lower state "${name}": a state needs a fixed shape`);
+  });
+  const value = scope.graph.input(name, wrapped.dtype, shape);
+  scope.writeState(name, scope.graph.cast(value, scope.graphDType(wrapped.dtype)));
+  return { feature: name, dtype: wrapped.dtype, shape, input: value.name, output: undefined };
+}
+
+function finishState(scope: Scope, state: StatePort): StatePort {
+  const { graph } = scope;
+  const value = scope.readState(state.feature);
+  if (value === undefined) return state;
+  return { ...state, output: graph.output(`${state.feature}__out`, graph.cast(value, state.dtype)).name };
+}
+
+function finishClassifier(graph: Graph, classifier: NonNullable<Scope["classifier"]>): LoweredClassifier {
+  const { probabilities, ...rest } = classifier;
+  const name = `${classifier.probabilitiesName ?? classifier.labelName}__vector`;
+  return { ...rest, probabilities: graph.output(name, graph.cast(probabilities, "float32")).name };
+}

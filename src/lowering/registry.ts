@@ -1,0 +1,22 @@
+// All MIL ops that have a lowering, by op type.
+
+import { activation } from "./mil/activation.ts";
+import { classify } from "./mil/classify.ts";
+import type { Lowering, OpTable } from "./op.ts";
+
+/** Merges the family tables; an op claimed by two families is a bug in this file. */
+export function mergeFamilies(families: Readonly<Record<string, OpTable>>): ReadonlyMap<string, Lowering> {
+  const merged = new Map<string, Lowering>();
+  for (const [family, table] of Object.entries(families)) {
+    for (const [type, lowering] of Object.entries(table)) {
+      if (merged.has(type)) throw new Error(`Op "${type}" is registered twice, again by ${family}`);
+      merged.set(type, lowering);
+    }
+  }
+  return merged;
+}
+
+export const milOps = mergeFamilies({
+  activation,
+  classify,
+});

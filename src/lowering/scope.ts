@@ -1,0 +1,118 @@
+// The names visible at one place of a program, and what they stand for in the graph.
+
+import type { DType } from "../core/dtype.ts";
+import { CoremlxError } from "../core/errors.ts";
+import type { MilNamedType, MilOpset, MilTensor, MilValue } from "../formats/mil.ts";
+import type { Graph } from "../onnx/graph.ts";
+import type { Value } from "../onnx/types.ts";
+import { isDense } from "./op.ts";
+
+/** float32: half-precision arithmetic is done in single precision. model: in the types the program declares. */
+export type Precision = "float32" | "model";
+
+/** What `classify` leaves for the host to do. */
+export interface Classifier {
+  readonly probabilities: Value;
+  readonly labels: readonly string[] | readonly bigint[];
+  readonly labelName: string;
+  readonly probabilitiesName: string | undefined;
+}
+
+interface Shared {
+  readonly opset: MilOpset;
+  readonly precision: Precision;
+  classifier: Classifier | undefined;
+}
+
+/** Names resolve outwards, so that a block sees the blocks around it. States are mutable: the innermost version counts. */
+export class Scope {
+  readonly graph: Graph;
+  readonly #parent: Scope | undefined;
+  readonly #shared: Shared;
+  readonly #values = new Map<string, Value>();
+  readonly #constants = new Map<string, MilValue>();
+  readonly #states = new Map<string, Value>();
+
+  constructor(graph: Graph, options: { opset: MilOpset; precision: Precision } | { parent: Scope }) {
+    this.graph = graph;
+    this.#parent = "parent" in options ? options.parent : undefined;
+    this.#shared = "parent" in options ? options.parent.#shared : { ...options, classifier: undefined };
+  }
+
+  get opset(): MilOpset {
+    return this.#shared.opset;
+  }
+  get precision(): Precision {
+    return this.#shared.precision;
+  }
+  get classifier(): Classifier | undefined {
+    return this.#shared.classifier;
+  }
+
+  /** A scope for a nested block, whose nodes go into `graph`. */
+  child(graph: Graph): Scope {
+    return new Scope(graph, { parent: this });
+  }
+
+  define(name: string, value: Value): void {
+    this.#values.set(name, value);
+  }
+  defineConstant(name: string, value: MilValue): void {
+    this.#constants.set(name, value);
+  }
+  classify(classifier: Classifier): void {
+    this.#shared.classifier = classifier;
+  }
+
+  /** The graph value of a name; a constant becomes one at its first use. */
+  value(name: string): Value | undefined {
+    const own = this.#values.get(name);
+    if (own) return own;
+    const constant = this.#constants.get(name);
+    if (constant?.kind === "tensor") {
+      const value = this.materialize(constant);
+      this.#values.set(name, value);
+      return value;
+    }
+    return this.#parent?.value(name);
+  }
+  constant(name: string): MilValue | undefined {
+    return this.#constants.get(name) ?? this.#parent?.constant(name);
+  }
+
+  /** The value of a state now. */
+  readState(name: string): Value | undefined {
+    return this.#states.get(name) ?? this.#parent?.readState(name);
+  }
+  writeState(name: string, value: Value): void {
+    this.#states.set(name, value);
+  }
+  /** States this scope has written itself. */
+  get writtenStates(): ReadonlyMap<string, Value> {
+    return this.#states;
+  }
+
+  /** The element type a declared type has in the graph. */
+  graphDType(dtype: DType): DType {
+    return this.precision === "float32" && (dtype === "float16" || dtype === "bfloat16") ? "float32" : dtype;
+  }
+
+  /** A graph value for a constant, in the graph's element type. */
+  materialize(tensor: MilTensor): Value {
+    const { dtype, shape, bytes, source } = tensor;
+    if (dtype === "int4" || dtype === "uint4") return this.graph.constant({ dtype, shape, bytes, source });
+    if (!isDense(dtype)) {
+      throw new CoremlxError(
+        "UNSUPPORTED",
+        `Cannot use a constant of type ${dtype} outside of a constexpr op`,
+      );
+    }
+    return this.graph.cast(this.graph.constant({ dtype, shape, bytes, source }), this.graphDType(dtype));
+  }
+}
+
+/** The graph type of a declared tensor: symbols for what is known only at run time. */
+export function declaredShape(scope: Scope, type: MilNamedType): readonly (number | string)[] | undefined {
+  if (type.type.kind !== "tensor" || type.type.shape === undefined) return undefined;
+  return type.type.shape.map((dim, axis) => dim ?? `${type.name}_d${axis}`);
+}

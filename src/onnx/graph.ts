@@ -1,0 +1,226 @@
+// An ONNX graph under construction. Constants are folded and every value is typed as nodes are added.
+
+import type { DType } from "../core/dtype.ts";
+import { CoremlxError } from "../core/errors.ts";
+import { elementCount, tensorOf } from "../core/tensor.ts";
+import { foldNode } from "./fold.ts";
+import { inferTypes } from "./infer.ts";
+import type { Attributes, Constant, Dim, Node, OnnxDType, Shape, Value, ValueType } from "./types.ts";
+
+export interface NodeOptions {
+  /** Default 1. */
+  readonly outputs?: number;
+  readonly domain?: string;
+  /** For ops whose result types the table cannot know (If, Loop, sequences). */
+  readonly types?: readonly ValueType[];
+}
+
+export interface GraphIO {
+  readonly value: Value;
+  readonly name: string;
+}
+
+/** State shared by a graph and its subgraphs. */
+interface Root {
+  readonly names: Set<string>;
+  readonly constants: Map<string, Value>;
+  readonly initializers: Map<string, Constant>;
+  nextUnknown: number;
+}
+
+/**
+ * Invariants: names are unique over the graph and all its subgraphs; nodes stand in execution order; initializers
+ * live in the outermost graph, where subgraphs see them.
+ */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly inputs: Value[] = [];
+  readonly outputs: Value[] = [];
+  /** Prefix of the names of nodes added from now on: the MIL op they come from. */
+  scope = "";
+  readonly #root: Root;
+
+  constructor(parent?: Graph) {
+    this.#root = parent
+      ? parent.#root
+      : { names: new Set(), constants: new Map(), initializers: new Map(), nextUnknown: 0 };
+    if (parent) this.scope = parent.scope;
+  }
+
+  /** By value name, in order of first use. */
+  get initializers(): ReadonlyMap<string, Constant> {
+    return this.#root.initializers;
+  }
+
+  /** A body for If or Loop. It sees this graph's values. */
+  subgraph(): Graph {
+    return new Graph(this);
+  }
+
+  /** A size nobody knows before the run, different from every other. */
+  unknownDim(): string {
+    return `unknown_${this.#root.nextUnknown++}`;
+  }
+
+  input(name: string, dtype: OnnxDType, shape: Shape): Value {
+    const value: Value = { name: this.#unique(name), dtype, shape };
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Makes `value` a result of the graph, under `name` where that is free. Returns the value as the graph gives it out. */
+  output(name: string, value: Value): Value {
+    const result: Value = { name: this.#unique(name), dtype: value.dtype, shape: value.shape };
+    this.#push("Identity", "", [this.#use(value)], [result], {});
+    this.outputs.push(result);
+    return result;
+  }
+
+  /** Adds a node with one result. */
+  node(
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    attributes: Attributes = {},
+    options: NodeOptions = {},
+  ): Value {
+    const [value] = this.nodeList(op, inputs, attributes, { ...options, outputs: 1 });
+    if (value === undefined) throw new CoremlxError("INTERNAL", `ONNX op ${op} gave no result`);
+    return value;
+  }
+
+  /** Adds a node with several results. */
+  nodeList(
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    attributes: Attributes = {},
+    options: NodeOptions = {},
+  ): readonly Value[] {
+    const count = options.outputs ?? 1;
+    const types =
+      options.types ?? inferTypes({ op, inputs, attributes, count, unknownDim: () => this.unknownDim() });
+    if (types.length < count) {
+      throw new CoremlxError("INTERNAL", `ONNX op ${op} is typed with ${types.length} results, not ${count}`);
+    }
+    const folded =
+      options.types === undefined && count === 1 ? foldNode(op, inputs, attributes, types[0]) : {};
+    if (folded.constant) return [this.constant(folded.constant)];
+    const results = types.slice(0, count).map((type): Value => {
+      const name = this.#unique(`${this.scope === "" ? op : `${this.scope}/${op}`}`);
+      return { name, ...type, elements: folded.elements };
+    });
+    this.#push(
+      op,
+      options.domain ?? "",
+      inputs.map((input) => (input ? this.#use(input) : "")),
+      results,
+      attributes,
+    );
+    return results;
+  }
+
+  /** A tensor known now. Equal small constants share one initializer; an unused one is not written. */
+  constant(constant: Constant): Value {
+    const count = elementCount(constant.shape);
+    const key =
+      count <= 64 ? `${constant.dtype}|${constant.shape.join()}|${constant.bytes.join()}` : undefined;
+    const known = key === undefined ? undefined : this.#root.constants.get(key);
+    if (known) return known;
+    const value: Value = {
+      name: this.#unique(this.scope === "" ? "constant" : `${this.scope}/constant`),
+      dtype: constant.dtype,
+      shape: constant.shape,
+      constant,
+    };
+    if (key !== undefined) this.#root.constants.set(key, value);
+    return value;
+  }
+
+  scalar(value: number, dtype: DType): Value {
+    return this.constant(tensorOf(dtype, [value], []));
+  }
+
+  vector(values: readonly number[], dtype: DType = "int64"): Value {
+    return this.constant(
+      tensorOf(
+        dtype,
+        values.map((value) => (dtype === "int64" ? safeInt64(value) : value)),
+      ),
+    );
+  }
+
+  /** The value in another element type; itself where it has that type already. */
+  cast(value: Value, dtype: DType): Value {
+    return value.dtype === dtype ? value : this.node("Cast", [value], { to: onnxType[dtype] });
+  }
+
+  /** The value with a shape known better, from another source. A number beats a symbol; contradictions keep what was inferred. */
+  refine(value: Value, shape: readonly (Dim | undefined)[] | undefined): Value {
+    if (shape === undefined || value.constant !== undefined) return value;
+    if (value.shape === undefined) {
+      return { ...value, shape: shape.map((dim) => dim ?? this.unknownDim()) };
+    }
+    if (value.shape.length !== shape.length) return value;
+    return {
+      ...value,
+      shape: value.shape.map((dim, axis) => (typeof dim === "number" ? dim : (shape[axis] ?? dim))),
+    };
+  }
+
+  #push(
+    op: string,
+    domain: string,
+    inputs: readonly string[],
+    outputs: readonly Value[],
+    attributes: Attributes,
+  ) {
+    const [first] = outputs;
+    this.nodes.push({
+      name: first?.name ?? op,
+      op,
+      domain,
+      inputs,
+      outputs: outputs.map((output) => output.name),
+      attributes,
+    });
+  }
+
+  /** The name to refer to a value by; a constant becomes an initializer at its first use. */
+  #use(value: Value): string {
+    if (value.constant) this.#root.initializers.set(value.name, value.constant);
+    return value.name;
+  }
+
+  #unique(wanted: string): string {
+    const { names } = this.#root;
+    let name = wanted;
+    for (let i = 1; names.has(name); i++) name = `${wanted}_${i}`;
+    names.add(name);
+    return name;
+  }
+}
+
+/** ONNX TensorProto.DataType. */
+export const onnxType: Readonly<Record<OnnxDType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+  uint4: 21,
+  int4: 22,
+};
+
+/** Beyond what a double counts exactly, the ends of int64 are meant ("to the end" in Slice). */
+function safeInt64(value: number): number | bigint {
+  if (value >= Number.MAX_SAFE_INTEGER) return 2n ** 63n - 1n;
+  if (value <= Number.MIN_SAFE_INTEGER) return -(2n ** 63n);
+  return value;
+}
