@@ -1,0 +1,180 @@
+// Between feature values, as callers have them, and the tensors of a graph: pictures, scalars, element types.
+
+import { checkShape } from "../codecs/convert.ts";
+import type { DType } from "../core/dtype.ts";
+import { CoremlxError } from "../core/errors.ts";
+import type { ColorSpace, FeatureDescription, FeatureType, ImageType } from "../core/model.ts";
+import {
+  elementCount,
+  elementsOf,
+  type FeatureValue,
+  isTensor,
+  numbersOf,
+  type Tensor,
+  tensorOf,
+  zeros,
+} from "../core/tensor.ts";
+
+/** What the graph wants at an input, and gives at an output. */
+export interface GraphPort {
+  readonly dtype: DType;
+  /** Known axes are numbers. `undefined`: not even the rank is known. */
+  readonly shape: readonly (number | string)[] | undefined;
+}
+
+/** A caller's value as the graph's tensor. Throws BAD_INPUT naming the input where value and description disagree. */
+export function encodeFeature(description: FeatureDescription, value: FeatureValue, port: GraphPort): Tensor {
+  const { name, type } = description;
+  switch (type.kind) {
+    case "multiArray": {
+      const tensor = requireTensor(name, value);
+      checkShape(tensor.shape, description);
+      return convertElements(tensor, port.dtype);
+    }
+    case "image": {
+      const tensor = requireTensor(name, value);
+      checkPicture(name, tensor, type);
+      return pictureToPlanes(tensor, type.colorSpace, port.dtype);
+    }
+    case "double":
+    case "int64": {
+      if (typeof value !== "number" && typeof value !== "bigint") return refuse(name, "a number");
+      return tensorOf(port.dtype, [value], port.shape?.length === 0 ? [] : [1]);
+    }
+    default:
+      throw new CoremlxError("UNSUPPORTED", `Cannot pass "${name}": a graph takes no ${type.kind} input`);
+  }
+}
+
+/** A missing optional input: the default shape filled with the declared default value. */
+export function defaultFeature(description: FeatureDescription, port: GraphPort): Tensor | undefined {
+  const { type } = description;
+  if (type.kind !== "multiArray") return undefined;
+  const fill = type.defaultValue ?? 0;
+  const tensor = zeros(port.dtype, type.shape);
+  if (fill === 0) return tensor;
+  return tensorOf(port.dtype, new Array<number>(elementCount(type.shape)).fill(fill), type.shape);
+}
+
+/** The graph's tensor as the feature value its description promises. */
+export function decodeFeature(name: string, type: FeatureType, tensor: Tensor): FeatureValue {
+  switch (type.kind) {
+    case "multiArray":
+      return convertElements(tensor, type.dtype);
+    case "image":
+      return planesToPicture(name, tensor, type.colorSpace);
+    case "double":
+      return numbersOf(tensor)[0] ?? refuseOutput(name, "no element");
+    case "int64":
+      return BigInt(Math.trunc(numbersOf(tensor)[0] ?? refuseOutput(name, "no element")));
+    default:
+      return refuseOutput(name, `an array where a ${type.kind} is declared`);
+  }
+}
+
+/** The same numbers in another element type; itself where it has that type already. */
+export function convertElements(tensor: Tensor, dtype: DType): Tensor {
+  if (tensor.dtype === dtype) return tensor;
+  if (tensor.dtype === "int64" || tensor.dtype === "uint64") {
+    return tensorOf(dtype, elementsOf(tensor), tensor.shape);
+  }
+  return tensorOf(dtype, numbersOf(tensor), tensor.shape);
+}
+
+/** uint8 [H, W, 3], uint8 [H, W] or float16 [H, W] -> [1, C, H, W], values untouched, channels in the model's order. */
+function pictureToPlanes(picture: Tensor, colorSpace: ColorSpace, dtype: DType): Tensor {
+  const [height = 0, width = 0, channels = 1] = picture.shape;
+  const planes = zeros(dtype, [1, channels, height, width]);
+  if (channels === 1) {
+    const converted = convertElements(picture, dtype);
+    return { ...planes, bytes: converted.bytes };
+  }
+  const target = elementsOf(planes);
+  const source = elementsOf(picture);
+  const area = height * width;
+  for (let channel = 0; channel < channels; channel++) {
+    const from = colorSpace === "BGR" ? channels - 1 - channel : channel;
+    for (let pixel = 0, at = from; pixel < area; pixel++, at += channels) {
+      target[channel * area + pixel] = source[at] ?? 0;
+    }
+  }
+  return planes;
+}
+
+/** [.., C, H, W] with values 0…255 -> uint8 [H, W, 3] in RGB order or [H, W]; saturating, to nearest. */
+function planesToPicture(name: string, planes: Tensor, colorSpace: ColorSpace): Tensor {
+  const channels = colorSpace === "RGB" || colorSpace === "BGR" ? 3 : 1;
+  const [height, width] = planes.shape.slice(-2);
+  if (
+    height === undefined ||
+    width === undefined ||
+    elementCount(planes.shape) !== channels * height * width
+  ) {
+    return refuseOutput(name, `shape [${planes.shape.join(", ")}] where ${channels} planes are declared`);
+  }
+  if (colorSpace === "GRAYSCALE_FLOAT16") {
+    return { ...convertElements(planes, "float16"), shape: [height, width] };
+  }
+  const values = numbersOf(planes);
+  const picture = zeros("uint8", channels === 3 ? [height, width, 3] : [height, width]);
+  const area = height * width;
+  const pixels = new Uint8ClampedArray(picture.bytes.buffer);
+  for (let channel = 0; channel < channels; channel++) {
+    const to = colorSpace === "BGR" ? channels - 1 - channel : channel;
+    for (let pixel = 0; pixel < area; pixel++) {
+      pixels[pixel * channels + to] = values[channel * area + pixel] ?? 0;
+    }
+  }
+  return picture;
+}
+
+function checkPicture(name: string, tensor: Tensor, type: ImageType): void {
+  const wantsColor = type.colorSpace === "RGB" || type.colorSpace === "BGR";
+  const dtype = type.colorSpace === "GRAYSCALE_FLOAT16" ? "float16" : "uint8";
+  const [height = 0, width = 0, channels] = tensor.shape;
+  if (
+    tensor.dtype !== dtype ||
+    tensor.shape.length !== (wantsColor ? 3 : 2) ||
+    (wantsColor && channels !== 3)
+  ) {
+    const wanted = wantsColor ? "uint8 [H, W, 3]" : `${dtype} [H, W]`;
+    throw new CoremlxError(
+      "BAD_INPUT",
+      `Cannot pass "${name}": a ${type.colorSpace} picture is ${wanted}, got ${tensor.dtype} [${tensor.shape.join(", ")}]`,
+    );
+  }
+  if (!allowsSize(type, height, width)) {
+    throw new CoremlxError(
+      "BAD_INPUT",
+      `Cannot pass "${name}": the model takes pictures of ${type.width}x${type.height}, got ${width}x${height}`,
+      { details: { name, expected: [type.height, type.width], actual: [height, width] } },
+    );
+  }
+}
+
+function allowsSize(type: ImageType, height: number, width: number): boolean {
+  const { constraint } = type;
+  if (constraint.kind === "enumerated") {
+    if (constraint.shapes.some(([h, w]) => h === height && w === width)) return true;
+  }
+  if (constraint.kind === "range") {
+    const sizes = [height, width];
+    return constraint.axes.every(({ lower, upper }, axis) => {
+      const size = sizes[axis] ?? 0;
+      return size >= lower && (upper === undefined || size <= upper);
+    });
+  }
+  return height === type.height && width === type.width;
+}
+
+function requireTensor(name: string, value: FeatureValue): Tensor {
+  return isTensor(value) ? value : refuse(name, "an array");
+}
+
+function refuse(name: string, wanted: string): never {
+  throw new CoremlxError("BAD_INPUT", `Cannot pass "${name}": the model takes ${wanted} there`);
+}
+
+function refuseOutput(name: string, why: string): never {
+  throw new CoremlxError("BAD_MODEL", `Cannot give out "${name}": the model computed ${why}`);
+}

@@ -1,0 +1,46 @@
+// Which engine runs a model: asked for by name, or the best this machine has.
+
+import { CoremlxError } from "../core/errors.ts";
+import type { Engine } from "./engine.ts";
+
+/** Plain data, so that it can be sent to a worker. */
+export interface EngineOptions {
+  /** auto, coreml, portable. */
+  readonly engine: string;
+  /** ONNX Runtime library to use in place of the built-in one. */
+  readonly onnxruntimePath?: string | undefined;
+  /** Where extracted libraries are kept. */
+  readonly cacheDir: string;
+  readonly precision?: "float32" | "model" | undefined;
+}
+
+/** Throws UNSUPPORTED for an engine this machine or build does not have, USAGE for a name nobody knows. */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  switch (options.engine) {
+    case "auto":
+    case "portable":
+      return openPortable(options);
+    case "coreml":
+      throw new CoremlxError("UNSUPPORTED", `Cannot use the Core ML engine: ${whyNoCoreml()}`, {
+        hint: "Use --engine portable, which runs the same files here",
+      });
+    default:
+      throw new CoremlxError("USAGE", `Unknown engine "${options.engine}": use auto, coreml or portable`);
+  }
+}
+
+async function openPortable(options: EngineOptions): Promise<Engine> {
+  const [{ PortableEngine }, { OnnxRuntime }, { locateOnnxRuntime }] = await Promise.all([
+    import("./portable.ts"),
+    import("../native/onnxruntime.ts"),
+    import("../native/library.ts"),
+  ]);
+  const library = await locateOnnxRuntime({ path: options.onnxruntimePath, cacheDir: options.cacheDir });
+  return new PortableEngine({ runtime: OnnxRuntime.open(library), precision: options.precision });
+}
+
+function whyNoCoreml(): string {
+  return process.platform === "darwin"
+    ? "this build has no Core ML bridge"
+    : "it needs macOS on Apple silicon";
+}

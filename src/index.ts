@@ -1,0 +1,30 @@
+// The library: what `import "coremlx"` gives.
+
+export { type DType } from "./core/dtype.ts";
+export { CoremlxError, type ErrorCode } from "./core/errors.ts";
+export type {
+  FeatureDescription,
+  FeatureType,
+  FunctionDescription,
+  ModelDescription,
+  ModelMetadata,
+} from "./core/model.ts";
+export {
+  type FeatureValue,
+  type FeatureValues,
+  elementsOf,
+  f32,
+  numbersOf,
+  type Tensor,
+  tensorOf,
+} from "./core/tensor.ts";
+export {
+  defaultTimeoutMs,
+  type LoadModelOptions,
+  type ModelState,
+  openSession,
+  type PredictionOptions,
+  type Session,
+  type SessionModel,
+  type SessionOptions,
+} from "./runtime/session.ts";
