@@ -1,0 +1,187 @@
+// A shared library that lies compressed inside the executable, made loadable: a private folder keeps the unpacked
+// file under its digest, and every start checks it again, because whoever can change that file runs code as us.
+
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { zstdDecompress } from "node:zlib";
+import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
+import type { EmbeddedLibrary } from "./embedded.ts";
+
+/** A start that died left its temporary file; one that old belongs to nobody. */
+const abandonedAfterMs = 60 * 60 * 1000;
+const chunkBytes = 1024 * 1024;
+
+/**
+ * The path of the unpacked library, `<cacheDir>/lib/<sha256>/<name>`, checked byte for byte. Unpacks it where it is
+ * missing or differs; processes that start together may all do so, and each finds a whole file. Throws IO when the
+ * folder cannot be written, is not ours alone, or is reached through somebody else's hands.
+ */
+export async function unpackLibrary(library: EmbeddedLibrary, cacheDir: string): Promise<string> {
+  try {
+    const folder = openPrivateFolder(cacheDir, library.sha256);
+    const path = join(folder, library.name);
+    if (!isIntact(path, library)) writeWhole(path, await decompressLibrary(library));
+    return path;
+  } catch (error) {
+    if (error instanceof CoremlxError) throw error;
+    throw new CoremlxError(
+      "IO",
+      `Cannot unpack ${library.name} into ${cacheDir}: ${errnoOf(error) ?? messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The library's own bytes. Never more than it should have: the executable may have been tampered with. */
+export async function decompressLibrary(library: EmbeddedLibrary): Promise<Uint8Array<ArrayBuffer>> {
+  const damaged = (why: string, cause?: unknown) =>
+    new CoremlxError("INTERNAL", `Cannot unpack ${library.name}: ${why}`, {
+      cause,
+      hint: "Install coremlx again: the executable is damaged.",
+    });
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = await promisify(zstdDecompress)(readFileSync(library.path), {
+      maxOutputLength: library.byteLength,
+    });
+  } catch (error) {
+    throw damaged(messageOf(error), error);
+  }
+  if (createHash("sha256").update(bytes).digest("hex") !== library.sha256) {
+    throw damaged("its digest is not the one it was built with");
+  }
+  return bytes;
+}
+
+/** `<cacheDir>/lib/<digest>`, which nobody else can change. */
+function openPrivateFolder(cacheDir: string, digest: string): string {
+  mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
+  const root = realpathSync(cacheDir); // a cache folder behind a link of the user's own making is fine
+  for (let folder = root; ; folder = dirname(folder)) {
+    refuseForeignWriters(folder);
+    if (folder === dirname(folder)) break;
+  }
+  if (lstatSync(root).uid !== userId()) throw notOurs(root, `it belongs to user ${lstatSync(root).uid}`);
+  const shelf = makePrivateFolder(join(root, "lib"));
+  return makePrivateFolder(join(shelf, digest));
+}
+
+/** Whoever may write to a parent folder may put another one in the place of ours. */
+function refuseForeignWriters(folder: string): void {
+  const { mode, uid } = lstatSync(folder);
+  const isSticky = (mode & 0o1000) !== 0; // as /tmp: only the owner of an entry may replace it
+  if ((mode & 0o002) !== 0 && !isSticky) throw notOurs(folder, "everybody may write to it");
+  if (uid !== userId() && uid !== 0) throw notOurs(folder, `it belongs to user ${uid}`);
+}
+
+function makePrivateFolder(folder: string): string {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+  const found = lstatSync(folder); // of a link, not of what it points to
+  if (!found.isDirectory())
+    throw notOurs(folder, found.isSymbolicLink() ? "it is a link" : "it is no folder");
+  if (found.uid !== userId()) throw notOurs(folder, `it belongs to user ${found.uid}`);
+  if ((found.mode & 0o077) !== 0) chmodSync(folder, 0o700); // what lies in it is checked on its own
+  return folder;
+}
+
+function notOurs(folder: string, why: string): CoremlxError {
+  return new CoremlxError("IO", `Cannot trust the folder ${folder}: ${why}`);
+}
+
+function userId(): number {
+  return process.geteuid?.() ?? -1;
+}
+
+/** Whether `path` is a file of ours alone with exactly the library's bytes. */
+function isIntact(path: string, library: EmbeddedLibrary): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK); // a FIFO must not hold us
+  } catch {
+    return false; // missing, or a link: it will be replaced
+  }
+  try {
+    const found = fstatSync(fd);
+    const isOurs =
+      found.isFile() && found.uid === userId() && found.nlink === 1 && (found.mode & 0o022) === 0;
+    return isOurs && found.size === library.byteLength && digestOf(fd) === library.sha256;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function digestOf(fd: number): string {
+  const hash = createHash("sha256");
+  const chunk = new Uint8Array(new ArrayBuffer(chunkBytes));
+  for (;;) {
+    const count = readSync(fd, chunk);
+    if (count === 0) return hash.digest("hex");
+    hash.update(chunk.subarray(0, count));
+  }
+}
+
+/** Puts a complete file at `path` or none: a reader never sees a part, nor does the next start after a power cut. */
+function writeWhole(path: string, bytes: Uint8Array<ArrayBuffer>): void {
+  const folder = dirname(path);
+  removeAbandoned(folder);
+  const temporary = join(folder, `.${randomBytes(8).toString("hex")}.tmp`);
+  const fd = openSync(
+    temporary,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o500,
+  );
+  try {
+    try {
+      for (let written = 0; written < bytes.byteLength; ) written += writeSync(fd, bytes, written);
+      fchmodSync(fd, 0o500);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  const folderFd = openSync(folder, constants.O_RDONLY);
+  try {
+    fsyncSync(folderFd);
+  } finally {
+    closeSync(folderFd);
+  }
+}
+
+function removeAbandoned(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (!name.endsWith(".tmp")) continue;
+    const path = join(folder, name);
+    try {
+      if (Date.now() - lstatSync(path).mtimeMs > abandonedAfterMs) rmSync(path, { force: true });
+    } catch {
+      // another start removed it first
+    }
+  }
+}
