@@ -1,6 +1,6 @@
 // Between feature values, as callers have them, and the tensors of a graph: pictures, scalars, element types.
 
-import { checkShape } from "../codecs/convert.ts";
+import { allowsShape, checkShape } from "../codecs/shape.ts";
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { ColorSpace, FeatureDescription, FeatureType, ImageType } from "../core/model.ts";
@@ -28,7 +28,7 @@ export function encodeFeature(description: FeatureDescription, value: FeatureVal
   switch (type.kind) {
     case "multiArray": {
       const tensor = requireTensor(name, value);
-      checkShape(tensor.shape, description);
+      checkShape(tensor.shape, type, `input "${name}"`);
       return convertElements(tensor, port.dtype);
     }
     case "image": {
@@ -143,28 +143,13 @@ function checkPicture(name: string, tensor: Tensor, type: ImageType): void {
       `Cannot pass "${name}": a ${type.colorSpace} picture is ${wanted}, got ${tensor.dtype} [${tensor.shape.join(", ")}]`,
     );
   }
-  if (!allowsSize(type, height, width)) {
+  if (!allowsShape([height, width], type)) {
     throw new CoremlxError(
       "BAD_INPUT",
       `Cannot pass "${name}": the model takes pictures of ${type.width}x${type.height}, got ${width}x${height}`,
       { details: { name, expected: [type.height, type.width], actual: [height, width] } },
     );
   }
-}
-
-function allowsSize(type: ImageType, height: number, width: number): boolean {
-  const { constraint } = type;
-  if (constraint.kind === "enumerated") {
-    if (constraint.shapes.some(([h, w]) => h === height && w === width)) return true;
-  }
-  if (constraint.kind === "range") {
-    const sizes = [height, width];
-    return constraint.axes.every(({ lower, upper }, axis) => {
-      const size = sizes[axis] ?? 0;
-      return size >= lower && (upper === undefined || size <= upper);
-    });
-  }
-  return height === type.height && width === type.width;
 }
 
 function requireTensor(name: string, value: FeatureValue): Tensor {

@@ -13,9 +13,11 @@ export interface LoadRequest {
   readonly functionName: string | undefined;
   readonly device: DeviceRequest;
   readonly threads: number | undefined;
+  readonly withDigest: boolean;
 }
 
 export interface LoadReply {
+  readonly digest: string | undefined;
   readonly description: ModelDescription;
   readonly function: FunctionDescription;
   readonly engine: EngineName;

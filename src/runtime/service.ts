@@ -5,7 +5,7 @@ import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { Engine, LoadedModel, State } from "../engines/engine.ts";
 import { openEngine } from "../engines/select.ts";
 import type { Model } from "../formats/model.ts";
-import { openModel } from "../formats/open.ts";
+import { computeDigest, openModel } from "../formats/open.ts";
 import type { LoadReply, LoadRequest, PredictReply, Request, WireError } from "./protocol.ts";
 
 interface Running {
@@ -60,14 +60,16 @@ export class ModelService {
       const { functionName, device, threads } = request;
       const loaded = await engine.load(model, { functionName, device, threads });
       this.#running = { engine, model, loaded };
+      const ready = performance.now();
       return {
+        digest: request.withDigest ? await computeDigest(model) : undefined,
         description: model.description,
         function: loaded.function,
         engine: engine.name,
         engineVersion: engine.version,
         device: loaded.device,
         openMs: opened - started,
-        loadMs: performance.now() - opened,
+        loadMs: ready - opened,
       };
     } catch (error) {
       await engine?.[Symbol.asyncDispose]();

@@ -26,6 +26,8 @@ export interface LoadModelOptions {
   readonly device?: DeviceRequest | undefined;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Compute the digest while loading; reads every byte of the model. */
+  readonly withDigest?: boolean | undefined;
 }
 
 export interface PredictionOptions {
@@ -68,6 +70,7 @@ export class Session implements AsyncDisposable {
           functionName: options.functionName,
           device: options.device ?? "auto",
           threads: options.threads,
+          withDigest: options.withDigest ?? false,
         },
         { signal: options.signal },
       );
@@ -102,6 +105,10 @@ export class SessionModel implements AsyncDisposable {
     this.#onClose = onClose;
   }
 
+  /** SHA-256 over the model's files, hexadecimal; when asked for at loading. */
+  get digest(): string | undefined {
+    return this.#reply.digest;
+  }
   get description(): ModelDescription {
     return this.#reply.description;
   }

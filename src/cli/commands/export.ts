@@ -1,0 +1,50 @@
+// coremlx export: the graph the portable engine runs, as an ONNX file.
+
+import { resolve } from "node:path";
+import { CoremlxError } from "../../core/errors.ts";
+import { exportOnnx } from "../../runtime/export.ts";
+import { command, engineFlags } from "../command.ts";
+import { formatBytes } from "../output.ts";
+import { writeOutputFile } from "../results.ts";
+
+export const exportModel = command({
+  meta: { name: "export", description: "Write the graph the portable engine runs as an ONNX file" },
+  positionals: [{ name: "MODEL", description: "a .mlpackage, .mlmodel or .mlmodelc", isRequired: true }],
+  flags: {
+    output: {
+      type: "string",
+      alias: "o",
+      valueHint: "FILE.onnx",
+      description: "where to write it; - for stdout",
+      isTrusted: true,
+    },
+    precision: {
+      type: "enum",
+      options: ["float32", "model"],
+      default: "float32",
+      description: "float32: half-precision arithmetic in single precision; model: as declared",
+    },
+    function: engineFlags.function,
+  },
+  examples: ["coremlx export examples/digits/Digits.mlpackage -o digits.onnx"],
+  async run({ flags, positionals, io }) {
+    const [path = ""] = positionals;
+    if (flags.output === undefined) {
+      throw new CoremlxError("USAGE", "coremlx export needs --output: where to write the ONNX file", {
+        hint: `coremlx export ${path} -o model.onnx, or -o - for stdout`,
+      });
+    }
+    const bytes = await exportOnnx(resolve(io.cwd, path), {
+      functionName: flags.function,
+      precision: flags.precision,
+    });
+    if (flags.output === "-") {
+      io.stdout(bytes);
+      return;
+    }
+    writeOutputFile(resolve(io.cwd, flags.output), bytes);
+    if (flags.json)
+      io.stdout(`${JSON.stringify({ schemaVersion: 1, file: flags.output, bytes: bytes.length })}\n`);
+    else if (!flags.quiet) io.stderr(`wrote ${flags.output} (${formatBytes(bytes.length)})\n`);
+  },
+});

@@ -1,0 +1,294 @@
+// coremlx infer: one or more predictions from files, values or generated inputs.
+
+import { basename, join, resolve } from "node:path";
+import { encodeFile } from "../../codecs/codec.ts";
+import { type JsonValue, toJsonValue } from "../../codecs/json-output.ts";
+import { CoremlxError } from "../../core/errors.ts";
+import type { FeatureValue, FeatureValues } from "../../core/tensor.ts";
+import type { Prediction, SessionModel } from "../../runtime/session.ts";
+import { command, engineFlags } from "../command.ts";
+import { fillMissing, type InputOptions, readInputs, stemOf } from "../inputs.ts";
+import { createLogger } from "../logger.ts";
+import { parseCount, parseDuration } from "../options.ts";
+import { formatMs, type Io, painter, plainLine } from "../output.ts";
+import { summarizeOutputs, uniqueName, writeOutputFile, writeOutputFolder, safeName } from "../results.ts";
+import { openCliSession, progress } from "../session.ts";
+
+export const infer = command({
+  meta: { name: "infer", description: "Run a model on files or values and show the answer" },
+  positionals: [
+    { name: "MODEL", description: "a .mlpackage, .mlmodel or .mlmodelc", isRequired: true },
+    { name: "FILE", description: "an input file; several run one after the other", multiple: true },
+  ],
+  flags: {
+    input: {
+      type: "string",
+      multiple: true,
+      alias: "i",
+      valueHint: "NAME=VALUE",
+      description: "an input: a file, a number, a JSON array, text, -, random, zeros or ones",
+    },
+    output: {
+      type: "string",
+      alias: "o",
+      valueHint: "FILE",
+      description: "write all outputs to a .npz, .safetensors or .json file",
+      isTrusted: true,
+    },
+    "output-dir": {
+      type: "string",
+      valueHint: "DIR",
+      description: "write each output to a file of its own in DIR",
+      isTrusted: true,
+    },
+    fit: {
+      type: "enum",
+      options: ["stretch", "contain", "crop"],
+      default: "stretch",
+      description: "how a picture of another size is fitted",
+    },
+    mixdown: { type: "boolean", description: "average the channels of a WAV file" },
+    resample: { type: "string", valueHint: "HZ", description: "resample a WAV file to this rate" },
+    seed: { type: "string", default: "0", valueHint: "N", description: "seed of random inputs" },
+    top: { type: "string", default: "5", valueHint: "N", description: "how many classes to show" },
+    repeat: {
+      type: "string",
+      default: "1",
+      valueHint: "N",
+      description: "predict N times, report the median time",
+    },
+    timeout: {
+      type: "string",
+      default: "5s",
+      valueHint: "TIME",
+      description: "longest wait for one prediction",
+    },
+    threads: {
+      type: "string",
+      valueHint: "N",
+      description: "threads for one prediction (default: all cores)",
+    },
+    ...engineFlags,
+  },
+  examples: [
+    "coremlx infer examples/digits/Digits.mlpackage examples/digits/digit_7.png",
+    "coremlx infer examples/digits/Digits.mlpackage --input image=random --json",
+    "coremlx infer examples/digits/Digits.mlpackage examples/digits/digit_1.png examples/digits/digit_2.png --output-dir out",
+  ],
+  async run({ flags, positionals, io }) {
+    const [path = "", ...files] = positionals;
+    const settings = {
+      seed: parseCount(flags.seed, "seed", 0),
+      top: parseCount(flags.top, "top"),
+      repeat: parseCount(flags.repeat, "repeat"),
+      timeoutMs: parseDuration(flags.timeout, "timeout"),
+      threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
+      resampleHz: flags.resample === undefined ? undefined : parseCount(flags.resample, "resample"),
+    };
+    checkDestination(flags, files);
+    const logger = createLogger(io, flags);
+    await using session = await openCliSession(flags);
+    const model = await progress(
+      io,
+      flags.quiet || flags.json ? undefined : `loading ${basename(path)}`,
+      session.load(resolve(io.cwd, path), {
+        functionName: flags.function,
+        device: flags.device,
+        threads: settings.threads,
+        signal: io.signal,
+        withDigest: flags.json,
+      }),
+    );
+    const options: InputOptions = {
+      inputs: model.inputs,
+      fit: flags.fit,
+      isMixdown: flags.mixdown,
+      resampleHz: settings.resampleHz,
+      seed: settings.seed,
+      io,
+      log: (level, message) => logger.log(level, message),
+    };
+    const shared = await readInputs(flags.input, options);
+    const batches = files.length === 0 ? [undefined] : files;
+    const results: Result[] = [];
+    for (const file of batches) {
+      const inputs = new Map<string, FeatureValue>(shared);
+      if (file !== undefined) addAll(inputs, await readInputs([file], options), file);
+      if (inputs.size === 0) announceRandom(fillMissing(inputs, options), model, path, logger.log);
+      const prediction = await predictRepeated(model, inputs, settings, io);
+      results.push({ file, ...prediction });
+    }
+    finish(results, { flags, io, model, path, top: settings.top });
+  },
+});
+
+interface Result extends Prediction {
+  readonly file: string | undefined;
+}
+
+interface Finish {
+  readonly flags: {
+    readonly json: boolean;
+    readonly color: string;
+    readonly device: string;
+    readonly output: string | undefined;
+    readonly "output-dir": string | undefined;
+  };
+  readonly io: Io;
+  readonly model: SessionModel;
+  readonly path: string;
+  readonly top: number;
+}
+
+function checkDestination(
+  flags: { readonly output: string | undefined; readonly "output-dir": string | undefined },
+  files: readonly string[],
+): void {
+  if (flags.output !== undefined && flags["output-dir"] !== undefined) {
+    throw new CoremlxError("USAGE", "Options --output and --output-dir exclude each other");
+  }
+  if (flags.output !== undefined && files.length > 1) {
+    throw new CoremlxError("USAGE", "Option --output takes the outputs of one file", {
+      hint: "Use --output-dir, which makes a folder for each",
+    });
+  }
+  if (flags.output !== undefined && !/\.(npz|safetensors|json|npy|png)$/i.test(flags.output)) {
+    throw new CoremlxError("USAGE", `Cannot write "${flags.output}": its ending names no format`, {
+      hint: "Use .npz, .safetensors or .json",
+    });
+  }
+}
+
+function addAll(target: Map<string, FeatureValue>, values: FeatureValues, file: string): void {
+  for (const [name, value] of values) {
+    if (target.has(name)) {
+      throw new CoremlxError(
+        "BAD_INPUT",
+        `Input "${name}" is given twice: by --input and by ${basename(file)}`,
+      );
+    }
+    target.set(name, value);
+  }
+}
+
+function announceRandom(
+  names: readonly string[],
+  model: SessionModel,
+  path: string,
+  log: (level: "info", message: string) => void,
+): void {
+  if (names.length === 0) return;
+  const list = names.map((name) => `"${name}"`).join(", ");
+  log("info", `no inputs given: ${list} filled with seeded random values`);
+  const [first] = model.inputs;
+  const value = first?.type.kind === "image" ? "picture.png" : "values.npy";
+  log("info", `to pass real ones: coremlx infer ${path} --input ${first?.name ?? "NAME"}=${value}`);
+}
+
+/** The outputs of the last run, and the median time of all. */
+async function predictRepeated(
+  model: SessionModel,
+  inputs: FeatureValues,
+  settings: { readonly repeat: number; readonly timeoutMs: number },
+  io: Io,
+): Promise<Prediction> {
+  const times: number[] = [];
+  let outputs: FeatureValues = new Map();
+  for (let i = 0; i < settings.repeat; i++) {
+    const prediction = await model.predictTimed(inputs, { signal: io.signal, timeoutMs: settings.timeoutMs });
+    outputs = prediction.outputs;
+    times.push(prediction.runMs);
+  }
+  const sorted = times.toSorted((a, b) => a - b);
+  return { outputs, runMs: sorted[Math.floor(sorted.length / 2)] ?? 0 };
+}
+
+function finish(results: readonly Result[], context: Finish): void {
+  const { flags, io } = context;
+  const taken = new Set<string>();
+  const written = results.map((result) => {
+    const folder = folderOf(result, results.length, flags["output-dir"], taken);
+    return writeResult(result, folder, context);
+  });
+  if (flags.json) return printJson(results, written, context);
+  if (flags.output !== undefined || flags["output-dir"] !== undefined) {
+    for (const { place } of written) io.stderr(`wrote ${plainLine(place)}\n`);
+    io.stdout(`${statusLine(context, results)}\n`);
+    return;
+  }
+  const paint = painter(io, flags.color, "stdout");
+  for (const { file, outputs } of results) {
+    if (results.length > 1) io.stdout(`${paint("bold", plainLine(file ?? ""))}\n`);
+    io.stdout(`${summarizeOutputs(outputs, context.top, paint)}\n`);
+    if (results.length > 1) io.stdout("\n");
+  }
+  io.stdout(`${paint("dim", statusLine(context, results))}\n`);
+}
+
+function folderOf(
+  result: Result,
+  count: number,
+  folder: string | undefined,
+  taken: Set<string>,
+): string | undefined {
+  if (folder === undefined || count === 1 || result.file === undefined) return folder;
+  return join(folder, uniqueName(safeName(stemOf(result.file)), "", taken));
+}
+
+interface Written {
+  readonly outputs: Readonly<Record<string, JsonValue>> | undefined;
+  readonly place: string;
+}
+
+function writeResult(result: Result, folder: string | undefined, { flags, io, model }: Finish): Written {
+  if (folder !== undefined) {
+    const place = resolve(io.cwd, folder);
+    return { outputs: writeOutputFolder(place, result.outputs, model.outputs), place: folder };
+  }
+  if (flags.output !== undefined) {
+    writeOutputFile(resolve(io.cwd, flags.output), encodeFile(flags.output, result.outputs));
+    return { outputs: undefined, place: flags.output };
+  }
+  return { outputs: undefined, place: "" };
+}
+
+function printJson(
+  results: readonly Result[],
+  written: readonly Written[],
+  { io, model, path }: Finish,
+): void {
+  const { digest } = model;
+  const entries = results.map(({ file, outputs, runMs }, index) => {
+    const values =
+      written[index]?.outputs ??
+      Object.fromEntries([...outputs].map(([name, value]) => [name, toJsonValue(value)]));
+    return {
+      ...(file === undefined ? {} : { file }),
+      outputs: values,
+      timings: { ...model.timings, runMs },
+    };
+  });
+  const head = {
+    schemaVersion: 1,
+    model: { path, digest, kind: model.description.kind, function: model.function.name },
+    engine: model.engine,
+    device: model.device,
+  };
+  const [only, second] = entries;
+  const document = only && second === undefined ? { ...head, ...only } : { ...head, results: entries };
+  io.stdout(`${JSON.stringify(document)}\n`);
+}
+
+function statusLine({ model, flags }: Finish, results: readonly Result[]): string {
+  const times = results.map((result) => result.runMs).toSorted((a, b) => a - b);
+  const median = times[Math.floor(times.length / 2)] ?? 0;
+  const predict = results.length === 1 ? "predict" : `${results.length} predictions, median`;
+  const requested = flags.device === "auto" ? "" : ` (${flags.device} requested)`;
+  return [
+    model.engine,
+    `${model.device}${requested}`,
+    `open ${formatMs(model.timings.openMs)}`,
+    `load ${formatMs(model.timings.loadMs)}`,
+    `${predict} ${formatMs(median)}`,
+  ].join(" · ");
+}

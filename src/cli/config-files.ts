@@ -1,0 +1,59 @@
+// coremlx.toml beside the work, and the user's own configuration file.
+
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { CoremlxError, messageOf } from "../core/errors.ts";
+import type { Io } from "./output.ts";
+
+/** Nobody writes a configuration of a megabyte. */
+const maxConfigBytes = 1_000_000;
+
+/** Keys stand at the top for every command, or in a table named like one command. */
+export class ConfigFile {
+  readonly path: string;
+  readonly #tables: Readonly<Record<string, unknown>>;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#tables = readToml(path);
+  }
+
+  get(command: string, key: string): unknown {
+    const table = this.#tables[command];
+    const own = isTable(table) ? table[key] : undefined;
+    const shared = this.#tables[key];
+    return own ?? (isTable(shared) ? undefined : shared);
+  }
+
+  /** Keys that would count for a command. */
+  keysFor(command: string): readonly string[] {
+    const table = this.#tables[command];
+    const shared = Object.keys(this.#tables).filter((key) => !isTable(this.#tables[key]));
+    return isTable(table) ? [...shared, ...Object.keys(table)] : shared;
+  }
+}
+
+export function readConfigFiles(io: Io): { readonly project: ConfigFile; readonly user: ConfigFile } {
+  const home = io.env["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
+  return {
+    project: new ConfigFile(join(io.cwd, "coremlx.toml")),
+    user: new ConfigFile(join(home, "coremlx", "config.toml")),
+  };
+}
+
+function readToml(path: string): Readonly<Record<string, unknown>> {
+  if (!existsSync(path)) return {};
+  try {
+    const { size } = statSync(path);
+    if (size > maxConfigBytes) throw new Error(`it has ${size} bytes, more than ${maxConfigBytes}`);
+    const parsed: unknown = Bun.TOML.parse(readFileSync(path, "utf8"));
+    return isTable(parsed) ? parsed : {};
+  } catch (error) {
+    throw new CoremlxError("USAGE", `Cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

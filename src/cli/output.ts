@@ -1,0 +1,111 @@
+// The process as a command sees it: streams, environment, colours. stdout is for results, stderr for everything else.
+
+import { writeSync } from "node:fs";
+import { errnoOf } from "../core/errors.ts";
+
+export interface Io {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted by SIGINT or SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly isTerminal: { readonly stdout: boolean; readonly stderr: boolean };
+  stdout(text: string | Uint8Array): void;
+  stderr(text: string): void;
+  readStdin(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** The reader of our output has gone: no failure, nothing left to say. */
+export class BrokenPipe extends Error {
+  override readonly name = "BrokenPipe";
+}
+
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes everything, also to a pipe whose reader is slow. Throws BrokenPipe when there is no reader. */
+export function writeAll(fd: number, data: string | Uint8Array): void {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === "EPIPE") throw new BrokenPipe();
+      if (errno !== "EAGAIN") throw error;
+      Atomics.wait(pause, 0, 0, 2);
+    }
+  }
+}
+
+/** Text from a file, safe on a terminal: control characters become visible escapes, line breaks and tabs stay. */
+export function plain(text: string): string {
+  // eslint-disable-next-line no-control-regex -- finding control characters is the purpose
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => {
+      return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
+    },
+  );
+}
+
+/** The same on one line. */
+export function plainLine(text: string): string {
+  return plain(text).replaceAll(/[\n\t]/g, " ");
+}
+
+export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
+export type Paint = (style: Style, text: string) => string;
+
+const codes: Readonly<Record<Style, number>> = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 };
+
+/** A painter that paints only where colours are wanted: --color, then NO_COLOR, FORCE_COLOR, then the terminal. */
+export function painter(
+  io: Pick<Io, "env" | "isTerminal">,
+  color: string,
+  stream: "stdout" | "stderr",
+): Paint {
+  const wanted = wantsColor(io, color, stream);
+  return (style, text) => (wanted ? `\u001b[${codes[style]}m${text}\u001b[0m` : text);
+}
+
+function wantsColor(io: Pick<Io, "env" | "isTerminal">, color: string, stream: "stdout" | "stderr"): boolean {
+  if (color !== "auto") return color === "always";
+  if (io.env["NO_COLOR"]) return false;
+  if (io.env["FORCE_COLOR"] !== undefined) return io.env["FORCE_COLOR"] !== "0";
+  return io.isTerminal[stream] && io.env["TERM"] !== "dumb";
+}
+
+/** Columns padded to their widest cell; a right-aligned column for numbers. */
+export function table(
+  rows: readonly (readonly string[])[],
+  options: { readonly right?: readonly number[] } = {},
+): string {
+  const widths: number[] = [];
+  for (const row of rows)
+    row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, Bun.stringWidth(cell))));
+  return rows
+    .map((row) => {
+      const cells = row.map((cell, i) => {
+        const gap = " ".repeat((widths[i] ?? 0) - Bun.stringWidth(cell));
+        return options.right?.includes(i) ? gap + cell : cell + gap;
+      });
+      return cells.join("  ").trimEnd();
+    })
+    .join("\n");
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function formatMs(ms: number): string {
+  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
+  return ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,170 @@
+// The program: finds the command, runs it, and decides how a failure looks and what the exit code is.
+
+import { defineCommand, renderUsage } from "citty";
+import { CoremlxError, type ErrorCode, errnoOf, messageOf } from "../core/errors.ts";
+import { nearest } from "../core/suggest.ts";
+import type { Command } from "./command.ts";
+import { BrokenPipe, type Io, painter, plain } from "./output.ts";
+
+/** In the order of the help. Loaded when needed, so that --version stays quick. */
+export const commands: Readonly<Record<string, { description: string; load: () => Promise<Command> }>> = {
+  infer: {
+    description: "Run a model on files or values and show the answer",
+    load: async () => (await import("./commands/infer.ts")).infer,
+  },
+  inspect: {
+    description: "Show what a model takes, gives and is made of",
+    load: async () => (await import("./commands/inspect.ts")).inspect,
+  },
+  export: {
+    description: "Write the lowered graph as ONNX",
+    load: async () => (await import("./commands/export.ts")).exportModel,
+  },
+  config: {
+    description: "Show the effective settings and where each comes from",
+    load: async () => (await import("./commands/config.ts")).config,
+  },
+  completions: {
+    description: "Print shell completions",
+    load: async () => (await import("./commands/completions.ts")).completions,
+  },
+};
+
+export const exitCodes: Readonly<Record<ErrorCode, number>> = {
+  USAGE: 2,
+  BAD_INPUT: 4,
+  BAD_MODEL: 4,
+  NOT_FOUND: 4,
+  UNSUPPORTED: 5,
+  CRITERIA_FAILED: 3,
+  OVERLOADED: 69,
+  UNAVAILABLE: 69,
+  DEADLINE: 124,
+  INTERRUPTED: 130,
+  IO: 1,
+  NATIVE: 1,
+  INTERNAL: 1,
+};
+
+/** Runs one command line; gives the exit code. Never throws. */
+export async function runProgram(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    await dispatch(argv, io);
+    return 0;
+  } catch (error) {
+    if (error instanceof BrokenPipe) return 0;
+    try {
+      return report(error, argv, io);
+    } catch {
+      return 1; // stderr is gone too: nobody is left to tell
+    }
+  }
+}
+
+async function dispatch(argv: readonly string[], io: Io): Promise<void> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    if (name === "help" && rest[0] !== undefined) return showHelp(await findCommand(rest[0]), io);
+    return io.stdout(await programHelp());
+  }
+  if (name === "--version" || name === "-V") return showVersion(rest, io);
+  if (name.startsWith("-")) {
+    throw new CoremlxError("USAGE", `Unknown option "${name}" before a command`, {
+      hint: "Run coremlx --help",
+    });
+  }
+  const command = await findCommand(name);
+  const end = rest.indexOf("--");
+  const flags = end === -1 ? rest : rest.slice(0, end);
+  if (flags.includes("--help") || flags.includes("-h")) return showHelp(command, io);
+  await command.run(rest, io);
+}
+
+async function findCommand(name: string): Promise<Command> {
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (entry) return entry.load();
+  const near = nearest(name, Object.keys(commands));
+  const list = Object.keys(commands).join(", ");
+  throw new CoremlxError("USAGE", `Unknown command "${name}"`, {
+    hint: near === undefined ? `The commands are ${list}` : `Did you mean "coremlx ${near}"?`,
+  });
+}
+
+async function programHelp(): Promise<string> {
+  const subCommands = Object.fromEntries(
+    Object.entries(commands).map(([name, { description }]) => [
+      name,
+      defineCommand({ meta: { name, description } }),
+    ]),
+  );
+  const description = "Run, inspect, measure and serve Core ML models";
+  const usage = await renderUsage(defineCommand({ meta: { name: "coremlx", description }, subCommands }));
+  return `${stripColors(usage)}\nEXAMPLES\n\n  coremlx infer model.mlpackage picture.png\n  coremlx inspect model.mlpackage\n`;
+}
+
+async function showHelp(command: Command, io: Io): Promise<void> {
+  const usage = await renderUsage(command.definition, defineCommand({ meta: { name: "coremlx" } }));
+  io.stdout(`${stripColors(usage)}\nEXAMPLES\n\n${command.examples.map((line) => `  ${line}\n`).join("")}`);
+}
+
+async function showVersion(rest: readonly string[], io: Io): Promise<void> {
+  const { commit, onnxruntimeVersion, version } = await import("../core/version.ts");
+  if (rest.some((arg) => arg !== "--json")) throw new CoremlxError("USAGE", `Unknown option "${rest[0]}"`);
+  if (rest.includes("--json")) {
+    const engines = { portable: `ONNX Runtime ${onnxruntimeVersion}` };
+    io.stdout(`${JSON.stringify({ schemaVersion: 1, version, commit, bun: Bun.version, engines })}\n`);
+    return;
+  }
+  const build = commit === undefined ? "" : ` (${commit.slice(0, 12)})`;
+  io.stdout(
+    `coremlx ${version}${build}\nBun ${Bun.version}\nportable engine: ONNX Runtime ${onnxruntimeVersion}\n`,
+  );
+}
+
+function report(error: unknown, argv: readonly string[], io: Io): number {
+  const known = io.signal.aborted ? new CoremlxError("INTERRUPTED", "Interrupted") : asKnown(error);
+  const paint = painter(io, colorOf(argv), "stderr");
+  const isVerbose = argv.includes("--verbose") || argv.includes("-v");
+  io.stderr(`${paint("red", "error:")} ${plain(known.message)}\n`);
+  if (known.hint !== undefined) io.stderr(`${paint("cyan", "hint:")} ${plain(known.hint)}\n`);
+  if (isVerbose && known.code === "INTERNAL" && error instanceof Error)
+    io.stderr(`${plain(error.stack ?? "")}\n`);
+  if (argv.includes("--json")) {
+    const { code, message, hint, details } = known;
+    io.stdout(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
+  }
+  return exitCodes[known.code];
+}
+
+/** System errors become IO; anything else is our own mistake. */
+function asKnown(error: unknown): CoremlxError {
+  if (error instanceof CoremlxError) return error;
+  const errno = errnoOf(error);
+  if (errno?.startsWith("E")) {
+    const hints: Readonly<Record<string, string>> = {
+      ENOSPC: "Free some space or choose another folder",
+      EACCES: "Choose a place you may write to",
+      EROFS: "Choose a place you may write to",
+    };
+    const hint = hints[errno];
+    return new CoremlxError("IO", messageOf(error), {
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+  return new CoremlxError("INTERNAL", `Something went wrong inside coremlx: ${messageOf(error)}`, {
+    cause: error,
+    hint: "Run again with --verbose and report what it prints",
+  });
+}
+
+function colorOf(argv: readonly string[]): string {
+  const joined = argv.find((arg) => arg.startsWith("--color="))?.slice("--color=".length);
+  const at = argv.indexOf("--color");
+  return joined ?? (at === -1 ? undefined : argv[at + 1]) ?? "auto";
+}
+
+/** citty colours by the environment; our help is plain, so that it reads the same everywhere. */
+function stripColors(text: string): string {
+  return Bun.stripANSI(text);
+}
