@@ -203,7 +203,7 @@ function parseDescr(
   const dtype = Object.hasOwn(dtypeOf, code) ? dtypeOf[code] : undefined;
   if (dtype !== undefined && !(order === "|" && byteSize(dtype) > 1))
     return { dtype, isBigEndian: order === ">" };
-  const known = Object.hasOwn(refused, code.charAt(0)) ? refused[code.charAt(0)] : undefined;
+  const known = /^[OcUSaVMmf]\d*(\[.*\])?$/.test(code) ? refused[code.charAt(0)] : undefined;
   if (known === undefined) throw bad(subject, `element type ${JSON.stringify(descr)} is unknown`);
   throw new CoremlxError(
     "UNSUPPORTED",
