@@ -2,6 +2,11 @@
 
 import { activation } from "./mil/activation.ts";
 import { classify } from "./mil/classify.ts";
+import { conv } from "./mil/conv.ts";
+import { imageResizing } from "./mil/image-resizing.ts";
+import { nonMaximumSuppression } from "./mil/non-maximum-suppression.ts";
+import { normalization } from "./mil/normalization.ts";
+import { pool } from "./mil/pool.ts";
 import type { Lowering, OpTable } from "./op.ts";
 
 /** Merges the family tables; an op claimed by two families is a bug in this file. */
@@ -19,4 +24,9 @@ export function mergeFamilies(families: Readonly<Record<string, OpTable>>): Read
 export const milOps = mergeFamilies({
   activation,
   classify,
+  conv,
+  imageResizing,
+  nonMaximumSuppression,
+  normalization,
+  pool,
 });

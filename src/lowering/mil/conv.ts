@@ -1,0 +1,75 @@
+// MIL's convolutions. Semantics: coremltools, mil/ops/defs/iOS15/conv.py and iOS17/conv.py.
+
+import { elementCount, f32 } from "../../core/tensor.ts";
+import type { Graph } from "../../onnx/graph.ts";
+import type { Value } from "../../onnx/types.ts";
+import { castLike } from "../arguments.ts";
+import { numbersOfMil, type Op, type OpTable } from "../op.ts";
+import { padAtRunTime, readWindow, windowAttributes } from "../window.ts";
+import { convTranspose } from "./conv-transpose.ts";
+
+export const conv = {
+  conv: (op, g) => convolve(op, g, op.value("weight")),
+  conv_quantized: (op, g) => convolve(op, g, dequantized(op, g)),
+  conv_transpose: convTranspose,
+} satisfies OpTable;
+
+/** x [N, C_in, spatial…], weight [C_out, C_in / groups, kernel…]. */
+function convolve(op: Op, g: Graph, weight: Value): Value {
+  const x = op.value("x");
+  const shape = op.shape(weight, "weight");
+  const rank = x.shape?.length ?? shape.length;
+  if (rank < 3 || rank > 5) op.bad(`"x" must have rank 3 to 5, got ${rank}`);
+  if (shape.length !== rank) op.bad(`"weight" must have rank ${rank} as "x" has, got ${shape.length}`);
+  const window = readWindow(op, { x, kernel: shape.slice(2), defaultPadType: "valid" });
+  const groups = op.int("groups", 1);
+  checkChannels(op, x, weight, groups);
+
+  const bias = op.optional("bias");
+  const parameters = [castLike(g, weight, x), bias && castLike(g, bias, x)];
+  const { kernel, strides, dilations, padding } = window;
+  if (padding.kind === "same" && dilations.some((dilation) => dilation !== 1)) {
+    if (kernel === undefined) return op.unsupported("same padding of a dilated kernel of unknown size");
+    const padded = padAtRunTime(g, x, { ...window, kernel });
+    const zeros = strides.map(() => 0);
+    const valid = { ...window, padding: { kind: "explicit", before: zeros, after: zeros } as const };
+    return g.node("Conv", [padded, ...parameters], { ...windowAttributes(valid), group: groups });
+  }
+  return g.node("Conv", [x, ...parameters], { ...windowAttributes(window), group: groups });
+}
+
+function checkChannels(op: Op, x: Value, weight: Value, groups: number): void {
+  if (groups < 1) op.bad(`"groups" must be positive, got ${groups}`);
+  const channels = x.shape?.[1];
+  const perGroup = weight.shape?.[1];
+  if (typeof channels !== "number" || typeof perGroup !== "number" || perGroup * groups === channels) return;
+  op.bad(`"weight" is for ${perGroup * groups} input channels, "x" has ${channels}`);
+}
+
+/** Weight of conv_quantized: quant_scale * weight + quant_bias, one pair for all or for each output channel. */
+function dequantized(op: Op, g: Graph): Value {
+  if (op.oneOf("quantization_type", ["linear", "lut"]) === "lut") {
+    return op.unsupported("quantization_type lut");
+  }
+  const bits = op.int("nbits", 8);
+  if (bits < 1 || bits > 8) op.bad(`"nbits" must lie between 1 and 8, got ${bits}`);
+  const { shape, ...weight } = op.tensor("weight");
+  const codes = numbersOfMil({ ...weight, shape });
+  const channels = shape[0] ?? 1;
+  const perChannel = elementCount(shape.slice(1));
+  const scale = channelNumbers(op, "quant_scale", channels);
+  const bias = channelNumbers(op, "quant_bias", channels);
+  const values = codes.map((code, index) => {
+    const channel = Math.floor(index / perChannel);
+    return code * (scale[channel] ?? 0) + (bias[channel] ?? 0);
+  });
+  return g.constant(f32(values, shape));
+}
+
+function channelNumbers(op: Op, name: string, channels: number): readonly number[] {
+  const numbers = op.floats(name);
+  const [only] = numbers;
+  if (numbers.length === 1 && only !== undefined) return Array<number>(channels).fill(only);
+  if (numbers.length === channels) return numbers;
+  return op.bad(`"${name}" must have 1 or ${channels} values, got ${numbers.length}`);
+}

@@ -1,0 +1,57 @@
+// MIL's pools. Semantics: coremltools, mil/ops/defs/iOS15/pool.py.
+
+import type { Graph } from "../../onnx/graph.ts";
+import type { Attributes, Value } from "../../onnx/types.ts";
+import type { Op, OpTable } from "../op.ts";
+import { readWindow, spatialInts, type Window, windowAttributes } from "../window.ts";
+
+export const pool = {
+  max_pool: (op, g) => slide(op, g, { kind: "MaxPool", largestRank: 5 }),
+  l2_pool: (op, g) => slide(op, g, { kind: "LpPool", largestRank: 4, attributes: { p: 2 } }),
+  avg_pool(op, g) {
+    const excluded = op.bool("exclude_padding_from_average", false);
+    const attributes = { count_include_pad: excluded ? 0 : 1 };
+    return slide(op, g, { kind: "AveragePool", largestRank: 5, attributes });
+  },
+} satisfies OpTable;
+
+interface Pool {
+  readonly kind: string;
+  readonly largestRank: number;
+  readonly attributes?: Attributes;
+}
+
+/** x [N, C, spatial…]. */
+function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): Value {
+  const x = op.value("x");
+  const sizes = op.ints("kernel_sizes");
+  const rank = x.shape?.length ?? sizes.length + 2;
+  if (rank < 3 || rank > largestRank) op.bad(`"x" must have rank 3 to ${largestRank}, got ${rank}`);
+  const kernel = spatialInts(op, "kernel_sizes", rank - 2);
+  const window = readWindow(op, { x, kernel });
+  const roundsUp = op.bool("ceil_mode", false);
+  if (roundsUp) checkCeilMode(op, x, kernel, window);
+  return g.node(kind, [x], {
+    ...windowAttributes(window),
+    kernel_shape: kernel,
+    ceil_mode: roundsUp ? 1 : undefined,
+    ...attributes,
+  });
+}
+
+function checkCeilMode(op: Op, x: Value, kernel: readonly number[], { strides, padding }: Window): void {
+  if (kernel.length > 2) op.bad(`"ceil_mode" is for 1 or 2 spatial axes, got ${kernel.length}`);
+  if (op.string("pad_type").startsWith("same")) op.bad(`"ceil_mode" does not go with pad_type "same"`);
+  if (padding.kind === "same") return;
+  kernel.forEach((length, axis) => {
+    const before = padding.before[axis] ?? 0;
+    const after = padding.after[axis] ?? 0;
+    if (before !== after) op.bad(`"pad" must be symmetric with "ceil_mode", got ${before} and ${after}`);
+    // Without padding Core ML counts a last window that lies wholly behind the input; ONNX drops it.
+    const size = x.shape?.[2 + axis];
+    const stride = strides[axis] ?? 1;
+    if (typeof size !== "number" || before > 0 || length >= stride) return;
+    const start = Math.ceil((size - length) / stride) * stride;
+    if (start >= size) op.unsupported("ceil_mode with a window behind the input's end");
+  });
+}

@@ -1,0 +1,170 @@
+// MIL's resample and affine: grid sampling. Semantics: coremltools, mil/ops/defs/iOS15/image_resizing.py.
+
+import { tensorOf } from "../../core/tensor.ts";
+import type { Graph } from "../../onnx/graph.ts";
+import type { Value } from "../../onnx/types.ts";
+import { denseDType } from "../arguments.ts";
+import type { Op } from "../op.ts";
+
+const paddingModes = ["constant", "border", "reflection", "symmetric"] as const;
+const coordinateModes = ["unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"] as const;
+
+/** x [B, C, H, W], coordinates [B, h, w, 2] with x before y; gives [B, C, h, w]. */
+export function resample(op: Op, g: Graph): Value {
+  const x = op.value("x");
+  const coordinates = op.value("coordinates");
+  checkRank(op, x, "x", 4);
+  checkRank(op, coordinates, "coordinates", 4);
+  const padding = op.oneOf("padding_mode", paddingModes);
+  const mode = op.oneOf("sampling_mode", ["nearest", "bilinear"]);
+  const grid = samplingGrid(op, g, { x, coordinates: g.cast(coordinates, "float32"), padding });
+  const fill = padding === "constant" ? op.float("padding_value", 0) : 0;
+  return sampleGrid(g, { x, ...grid, mode: mode === "bilinear" ? "linear" : "nearest", padding, fill });
+}
+
+/** x [B, C, H, W], transform_matrix [B or 1, 6]; gives [B, C, output_height, output_width]. */
+export function affine(op: Op, g: Graph): Value {
+  const x = op.value("x");
+  const matrix = op.value("transform_matrix");
+  checkRank(op, x, "x", 4);
+  checkRank(op, matrix, "transform_matrix", 2);
+  op.oneOf("sampling_mode", ["bilinear"]);
+  op.oneOf("padding_mode", ["constant"]);
+  op.oneOf("coordinates_mode", ["normalized_minus_one_to_one"]);
+  if (!op.bool("align_corners")) op.unsupported("align_corners False");
+  const height = op.int("output_height");
+  const width = op.int("output_width");
+  if (height < 1 || width < 1) op.bad(`the output size must be positive, got ${height} x ${width}`);
+
+  // Rows (x, y, 1) of all output pixels, times the matrix's two rows.
+  const pixels = Array.from({ length: height }, (_, row) =>
+    Array.from({ length: width }, (__, column) => [centred(column, width), centred(row, height), 1]),
+  );
+  const points = g.constant(tensorOf("float32", pixels.flat(2), [height * width, 3]));
+  const rows = g.node("Reshape", [g.cast(matrix, "float32"), g.vector([-1, 2, 3])]);
+  const moved = g.node("MatMul", [points, g.node("Transpose", [rows], { perm: [0, 2, 1] })]);
+  const grid = g.node("Reshape", [moved, g.vector([-1, height, width, 2])]);
+  const fill = op.float("padding_value", 0);
+  return sampleGrid(g, {
+    x,
+    grid: forEveryImage(g, x, grid),
+    alignsCorners: true,
+    mode: "linear",
+    padding: "constant",
+    fill,
+  });
+}
+
+/** From -1 to 1; a single position is the middle, as in the frameworks affine comes from. */
+function centred(index: number, size: number): number {
+  return size === 1 ? 0 : (2 * index) / (size - 1) - 1;
+}
+
+/** A grid of one image serves all images of x. */
+function forEveryImage(g: Graph, x: Value, grid: Value): Value {
+  const [images] = x.shape ?? [];
+  const [grids] = grid.shape ?? [];
+  if (images !== undefined && images === grids) return grid;
+  const batch = g.node("Shape", [x], { start: 0, end: 1 });
+  return g.node("Expand", [grid, g.node("Concat", [batch, g.vector([1, 1, 1])], { axis: 0 })]);
+}
+
+function checkRank(op: Op, value: Value, what: string, wanted: number): void {
+  const rank = value.shape?.length;
+  if (rank !== undefined && rank !== wanted) op.bad(`"${what}" must have rank ${wanted}, got ${rank}`);
+}
+
+interface Sampling {
+  readonly x: Value;
+  /** [B, h, w, 2], float32, ONNX's normalization. */
+  readonly grid: Value;
+  readonly alignsCorners: boolean;
+  readonly mode: "linear" | "nearest";
+  readonly padding: (typeof paddingModes)[number];
+  readonly fill: number;
+}
+
+/** In float32, whatever x is: half precision cannot tell neighbouring pixels apart in a large image. */
+export function sampleGrid(g: Graph, { x, grid, alignsCorners, mode, padding, fill }: Sampling): Value {
+  const wide = g.cast(x, "float32");
+  // Padding with a value: zeros around an image from which the value was taken.
+  const shifted = fill === 0 ? wide : g.node("Sub", [wide, g.scalar(fill, "float32")]);
+  const sampled = g.node("GridSample", [shifted, grid], {
+    mode,
+    padding_mode: padding === "constant" ? "zeros" : padding === "border" ? "border" : "reflection",
+    align_corners: alignsCorners ? 1 : 0,
+  });
+  const filled = fill === 0 ? sampled : g.node("Add", [sampled, g.scalar(fill, "float32")]);
+  return g.cast(filled, denseDType(x));
+}
+
+interface Coordinates {
+  readonly x: Value;
+  readonly coordinates: Value;
+  readonly padding: (typeof paddingModes)[number];
+}
+
+/**
+ * Coordinates in ONNX's normalization. reflection turns back at pixel centres, which is ONNX's rule when corners are
+ * aligned; symmetric turns back at outer edges, its rule when they are not.
+ */
+function samplingGrid(
+  op: Op,
+  g: Graph,
+  { x, coordinates, padding }: Coordinates,
+): Pick<Sampling, "grid" | "alignsCorners"> {
+  const mode = op.oneOf("coordinates_mode", coordinateModes);
+  const given = mode === "unnormalized" ? undefined : op.bool("align_corners");
+  const alignsCorners = padding === "reflection" || (padding !== "symmetric" && (given ?? false));
+  const normalized =
+    mode === "normalized_zero_to_one"
+      ? scale(g, coordinates, g.scalar(2, "float32"), g.scalar(-1, "float32"))
+      : coordinates;
+  if (given === alignsCorners) return { grid: normalized, alignsCorners };
+  const { factor, offset } = renormalization(g, x, { from: given, to: alignsCorners });
+  return { grid: scale(g, normalized, factor, offset), alignsCorners };
+}
+
+function scale(g: Graph, value: Value, factor: Value, offset: Value): Value {
+  return g.node("Add", [g.node("Mul", [value, factor]), offset]);
+}
+
+/** `undefined`: pixels. Else whether -1 and 1 are the centres of the outer pixels, or the outer edges. */
+interface Renormalization {
+  readonly from: boolean | undefined;
+  readonly to: boolean;
+}
+
+/**
+ * [factor, offset] for x and for y. Pixel p of a coordinate c: p = c, or (c + 1) / 2 * (size - 1) with corners aligned,
+ * or ((c + 1) * size - 1) / 2 without. Back: c = 2p / (size - 1) - 1, or (2p + 1) / size - 1. In all of them
+ * c' = c * a / d + b / d - 1; of a single pixel with corners aligned any c' is right.
+ */
+function renormalization(
+  g: Graph,
+  x: Value,
+  { from, to }: Renormalization,
+): { factor: Value; offset: Value } {
+  const [, , height, width] = x.shape ?? [];
+  if (typeof height === "number" && typeof width === "number") {
+    const pairs = [width, height].map((size): [number, number] => {
+      const a = from === undefined ? 2 : from ? size - 1 : size;
+      const b = (from === undefined ? 0 : size - 1) + (to ? 0 : 1);
+      const d = to ? Math.max(size - 1, 1) : size;
+      return [a / d, b / d - 1];
+    });
+    const [factors, offsets] = [pairs.map(([factor]) => factor), pairs.map(([, offset]) => offset)];
+    return { factor: g.vector(factors, "float32"), offset: g.vector(offsets, "float32") };
+  }
+  const one = g.scalar(1, "float32");
+  const size = g.cast(g.node("Gather", [g.node("Shape", [x]), g.vector([3, 2])]), "float32");
+  const last = g.node("Sub", [size, one]);
+  const a = from === undefined ? g.scalar(2, "float32") : from ? last : size;
+  const fromPixels = to ? g.scalar(0, "float32") : one;
+  const b = from === undefined ? fromPixels : to ? last : size;
+  const d = to ? g.node("Max", [last, one]) : size;
+  return {
+    factor: g.node("Div", [a, d]),
+    offset: g.node("Sub", [g.node("Div", [b, d]), one]),
+  };
+}
