@@ -1,0 +1,229 @@
+// Builds the executable: dist/coremlx for this machine, or `--target linux-x64|linux-arm64|darwin-arm64`.
+// ONNX Runtime goes in compressed; two small modules of src/ are replaced by ones that know where it lies.
+
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { basename, join, relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { constants, zstdCompressSync } from "node:zlib";
+import { type BunPlugin, Glob } from "bun";
+
+const root = resolve(import.meta.dir, "..");
+
+const targets = {
+  "linux-x64": {
+    runtime: "bun-linux-x64",
+    library: "linux/x64/libonnxruntime.so.1",
+    name: "libonnxruntime.so",
+  },
+  "linux-arm64": {
+    runtime: "bun-linux-arm64",
+    library: "linux/arm64/libonnxruntime.so.1",
+    name: "libonnxruntime.so",
+  },
+  "darwin-arm64": {
+    runtime: "bun-darwin-arm64",
+    library: "darwin/arm64/libonnxruntime.1.dylib",
+    name: "libonnxruntime.dylib",
+  },
+} as const;
+export type Target = keyof typeof targets;
+
+/** Files that run in threads or processes of their own. Each must be an entry, or it is missing, silently. */
+const workerEntries = ["src/runtime/worker.ts", "src/runtime/child.ts"];
+const requiredEntries = ["src/main.ts", "src/runtime/worker.ts"];
+
+const mostBytes = 135_000_000;
+const highestLevel = 19; // of zstd: 13.5 MB of 45.8, where level 3 gives 16.7
+
+export interface BuildOptions {
+  readonly target: Target;
+  readonly outfile: string;
+  /** The first is where the program starts. Default: src/main.ts and the worker entries. */
+  readonly entries?: readonly string[];
+  readonly compressionLevel?: number;
+  /** Where compressed libraries are kept. Default: dist/.cache. */
+  readonly cacheDir?: string;
+}
+
+export interface BuildResult {
+  readonly outfile: string;
+  readonly byteLength: number;
+}
+
+/** Throws when the result is too large or lacks an entry. */
+export async function buildExecutable(options: BuildOptions): Promise<BuildResult> {
+  const entries = (options.entries ?? projectEntries()).map((entry) => resolve(root, entry));
+  const names = new Set(entries.map((entry) => basename(entry)));
+  if (names.size < entries.length) throw new Error(`Cannot build: two of ${entries.join(", ")} share a name`);
+  const { runtime } = targets[options.target];
+  mkdirSync(resolve(options.outfile, ".."), { recursive: true });
+  await Bun.build({
+    entrypoints: entries,
+    root,
+    target: "bun",
+    format: "esm", // with bytecode, top-level await needs it
+    minify: true,
+    bytecode: true,
+    // All modules are bundled into their entry, beside which new URL("./worker.ts", import.meta.url) is then looked for.
+    naming: { entry: "[name].[ext]" },
+    compile: {
+      target: runtime,
+      outfile: options.outfile,
+      // Else a bunfig.toml or .env in the current folder is code that we run.
+      autoloadBunfig: false,
+      autoloadDotenv: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+    },
+    plugins: [replaceModules(options)],
+  });
+  const { size } = statSync(options.outfile);
+  if (size > mostBytes) throw new Error(`${options.outfile} has ${size} bytes, more than ${mostBytes}`);
+  const missing = findMissingEntries(options.outfile, entries);
+  if (missing.length > 0) throw new Error(`${options.outfile} lacks ${missing.join(", ")}`);
+  return { outfile: options.outfile, byteLength: size };
+}
+
+function projectEntries(): string[] {
+  for (const entry of requiredEntries) {
+    if (!existsSync(join(root, entry))) throw new Error(`Cannot build: ${entry} is missing`);
+  }
+  return ["src/main.ts", ...workerEntries.filter((entry) => existsSync(join(root, entry)))];
+}
+
+/** The first entry bears the executable's name inside it, the others their own. */
+function findMissingEntries(executable: string, [, ...others]: readonly string[]): string[] {
+  const bytes = readFileSync(executable);
+  return others.filter((entry) => !bytes.includes(`/$bunfs/root/${basename(entry, ".ts")}.js`));
+}
+
+function replaceModules(options: BuildOptions): BunPlugin {
+  return {
+    name: "coremlx-build-facts",
+    setup(build) {
+      build.onLoad({ filter: /\/src\/native\/embedded\.ts$/ }, () => ({
+        contents: embeddedModule(options),
+        loader: "ts",
+      }));
+      build.onLoad({ filter: /\/src\/core\/version\.ts$/ }, () => ({
+        contents: versionModule(),
+        loader: "ts",
+      }));
+    },
+  };
+}
+
+function embeddedModule(options: BuildOptions): string {
+  const { library, name } = targets[options.target];
+  const path = join(root, "node_modules/onnxruntime-node/bin/napi-v6", library);
+  const bytes = readFileSync(path);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const compressed = compressOnce(bytes, sha256, options);
+  const notices = noticeFiles();
+  const imports = [compressed, ...notices.map((notice) => notice.path)].map(
+    (file, i) => `import file${i} from ${JSON.stringify(file)} with { type: "file" };`,
+  );
+  const titles = notices.map((notice, i) => `{ title: ${JSON.stringify(notice.title)}, path: file${i + 1} }`);
+  return `${imports.join("\n")}
+export const embeddedOnnxRuntime = {
+  path: file0, name: "${name}", sha256: "${sha256}", byteLength: ${bytes.byteLength},
+};
+export const embeddedNotices = [${titles.join(", ")}];
+`;
+}
+
+/** The path of the compressed library, made when it is not there yet. */
+function compressOnce(bytes: Buffer, sha256: string, options: BuildOptions): string {
+  const level = options.compressionLevel ?? highestLevel;
+  const folder = options.cacheDir ?? join(root, "dist/.cache");
+  const path = join(folder, `onnxruntime-${sha256.slice(0, 16)}-${level}.zst`);
+  if (existsSync(path)) return path;
+  mkdirSync(folder, { recursive: true });
+  const compressed = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } });
+  writeFileSync(`${path}.${process.pid}`, compressed);
+  renameSync(`${path}.${process.pid}`, path);
+  return path;
+}
+
+/** The licences of what is inside: each asks to be passed on with every copy. Throws for a package without one. */
+function noticeFiles(): { title: string; path: string }[] {
+  const kept = [...new Glob("**/*").scanSync(join(root, "licenses"))].sort();
+  const packages = bundledPackages().flatMap((name) => {
+    if (kept.some((file) => file.startsWith(`${name}/`))) return []; // it comes without, so we keep it ourselves
+    const path = [...new Glob("{LICENSE,LICENCE,license}*").scanSync(join(root, "node_modules", name))][0];
+    if (path === undefined)
+      throw new Error(`Cannot build: ${name} has no licence; put it into licenses/${name}/`);
+    return [{ title: name, path: join(root, "node_modules", name, path) }];
+  });
+  return [
+    { title: "coremlx", path: join(root, "LICENSE") },
+    ...kept.map((file) => ({ title: file, path: join(root, "licenses", file) })),
+    ...packages,
+  ];
+}
+
+/** Our dependencies and theirs, by name. */
+function bundledPackages(): string[] {
+  const names = new Set<string>();
+  const visit = (manifest: string) => {
+    const { dependencies = {} } = JSON.parse(readFileSync(manifest, "utf8")) as {
+      dependencies?: Record<string, string>;
+    };
+    for (const name of Object.keys(dependencies)) {
+      if (names.has(name)) continue;
+      names.add(name);
+      visit(join(root, "node_modules", name, "package.json"));
+    }
+  };
+  visit(join(root, "package.json"));
+  return [...names].sort();
+}
+
+function versionModule(): string {
+  const { version, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    version: string;
+    devDependencies: Record<string, string>;
+  };
+  const head = git("log", "-1", "--format=%H %cI");
+  const [hash, date] = head?.split(" ") ?? [];
+  const isDirty = git("status", "--porcelain", "--untracked-files=no") !== "";
+  const commit = hash === undefined ? undefined : `${hash}${isDirty ? "-dirty" : ""}`;
+  return `export const version = ${JSON.stringify(version)};
+export const onnxruntimeVersion = ${JSON.stringify(devDependencies["onnxruntime-node"])};
+export const commit = ${JSON.stringify(commit)};
+export const commitDate = ${JSON.stringify(date)};
+`;
+}
+
+/** undefined outside a git checkout. */
+function git(...args: string[]): string | undefined {
+  const done = Bun.spawnSync(["git", "-C", root, ...args], { stderr: "ignore" });
+  return done.success ? done.stdout.toString().trim() : undefined;
+}
+
+function isTarget(text: string): text is Target {
+  return Object.hasOwn(targets, text);
+}
+
+/** A Mac executable without Apple's framework in it says so by its name. */
+function outfileFor(target: Target, host: string): string {
+  if (target.startsWith("darwin")) return join(root, `dist/coremlx-${target}-portable`);
+  return join(root, target === host ? "dist/coremlx" : `dist/coremlx-${target}`);
+}
+
+if (import.meta.main) {
+  const host = `${process.platform}-${process.arch}`;
+  const { values } = parseArgs({ options: { target: { type: "string", default: host } } });
+  if (!isTarget(values.target)) {
+    console.error(`Cannot build for "${values.target}": choose ${Object.keys(targets).join(", ")}`);
+    process.exit(2);
+  }
+  const { outfile, byteLength } = await buildExecutable({
+    target: values.target,
+    outfile: outfileFor(values.target, host),
+  });
+  console.log(
+    `${relative(process.cwd(), outfile)}: ${(byteLength / 1e6).toFixed(1)} MB (${basename(outfile)})`,
+  );
+}
