@@ -2,11 +2,19 @@
 
 import { activation } from "./mil/activation.ts";
 import { classify } from "./mil/classify.ts";
+import { compression } from "./mil/compression.ts";
 import { conv } from "./mil/conv.ts";
+import { elementwiseBinary } from "./mil/elementwise-binary.ts";
+import { elementwiseUnary } from "./mil/elementwise-unary.ts";
 import { imageResizing } from "./mil/image-resizing.ts";
+import { linear } from "./mil/linear.ts";
 import { nonMaximumSuppression } from "./mil/non-maximum-suppression.ts";
 import { normalization } from "./mil/normalization.ts";
 import { pool } from "./mil/pool.ts";
+import { random } from "./mil/random.ts";
+import { recurrent } from "./mil/recurrent.ts";
+import { reduction } from "./mil/reduction.ts";
+import { transformers } from "./mil/transformers.ts";
 import type { Lowering, OpTable } from "./op.ts";
 
 /** Merges the family tables; an op claimed by two families is a bug in this file. */
@@ -24,9 +32,17 @@ export function mergeFamilies(families: Readonly<Record<string, OpTable>>): Read
 export const milOps = mergeFamilies({
   activation,
   classify,
+  compression,
   conv,
+  elementwiseBinary,
+  elementwiseUnary,
   imageResizing,
+  linear,
   nonMaximumSuppression,
   normalization,
   pool,
+  random,
+  recurrent,
+  reduction,
+  transformers,
 });

@@ -2,7 +2,7 @@
 
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
-import type { MilNamedType, MilOpset, MilTensor, MilValue } from "../formats/mil.ts";
+import type { MilBlock, MilNamedType, MilOpset, MilTensor, MilValue } from "../formats/mil.ts";
 import type { Graph } from "../onnx/graph.ts";
 import type { Value } from "../onnx/types.ts";
 import { isDense } from "./op.ts";
@@ -18,11 +18,19 @@ export interface Classifier {
   readonly probabilitiesName: string | undefined;
 }
 
-interface Shared {
+export interface ScopeOptions {
   readonly opset: MilOpset;
   readonly precision: Precision;
+  /** How nested blocks are lowered: the driver gives it, so that control flow need not import the driver. */
+  readonly lowerBlock: (scope: Scope, block: MilBlock) => readonly Value[];
+}
+
+interface Shared extends ScopeOptions {
   classifier: Classifier | undefined;
 }
+
+/** Blocks within blocks beyond this are not a program anyone wrote. */
+const maxBlockDepth = 64;
 
 /** Names resolve outwards, so that a block sees the blocks around it. States are mutable: the innermost version counts. */
 export class Scope {
@@ -30,12 +38,15 @@ export class Scope {
   readonly #parent: Scope | undefined;
   readonly #shared: Shared;
   readonly #values = new Map<string, Value>();
-  readonly #constants = new Map<string, MilValue>();
+  readonly #constants = new Map<string, MilValue | (() => MilValue)>();
   readonly #states = new Map<string, Value>();
+  readonly #fixedLists = new Set<string>();
+  readonly #depth: number;
 
-  constructor(graph: Graph, options: { opset: MilOpset; precision: Precision } | { parent: Scope }) {
+  constructor(graph: Graph, options: ScopeOptions | { parent: Scope }) {
     this.graph = graph;
     this.#parent = "parent" in options ? options.parent : undefined;
+    this.#depth = this.#parent === undefined ? 0 : this.#parent.#depth + 1;
     this.#shared = "parent" in options ? options.parent.#shared : { ...options, classifier: undefined };
   }
 
@@ -53,11 +64,22 @@ export class Scope {
   child(graph: Graph): Scope {
     return new Scope(graph, { parent: this });
   }
+  /** Lowers the ops of a nested block into this scope's graph; gives the values of its outputs. */
+  lowerBlock(block: MilBlock): readonly Value[] {
+    if (this.#depth > maxBlockDepth) {
+      throw new CoremlxError(
+        "UNSUPPORTED",
+        `Cannot lower this program: its blocks are nested deeper than ${maxBlockDepth} levels`,
+      );
+    }
+    return this.#shared.lowerBlock(this, block);
+  }
 
   define(name: string, value: Value): void {
     this.#values.set(name, value);
   }
-  defineConstant(name: string, value: MilValue): void {
+  /** A function is asked once, when the constant is first needed: for weights that must be decoded. */
+  defineConstant(name: string, value: MilValue | (() => MilValue)): void {
     this.#constants.set(name, value);
   }
   classify(classifier: Classifier): void {
@@ -68,7 +90,7 @@ export class Scope {
   value(name: string): Value | undefined {
     const own = this.#values.get(name);
     if (own) return own;
-    const constant = this.#constants.get(name);
+    const constant = this.#ownConstant(name);
     if (constant?.kind === "tensor") {
       const value = this.materialize(constant);
       this.#values.set(name, value);
@@ -77,7 +99,16 @@ export class Scope {
     return this.#parent?.value(name);
   }
   constant(name: string): MilValue | undefined {
-    return this.#constants.get(name) ?? this.#parent?.constant(name);
+    const own = this.#ownConstant(name);
+    // A value of this scope hides an outer constant of the same name.
+    return own !== undefined || this.#values.has(name) ? own : this.#parent?.constant(name);
+  }
+  #ownConstant(name: string): MilValue | undefined {
+    const constant = this.#constants.get(name);
+    if (typeof constant !== "function") return constant;
+    const value = constant();
+    this.#constants.set(name, value);
+    return value;
   }
 
   /** The value of a state now. */
@@ -87,6 +118,15 @@ export class Scope {
   writeState(name: string, value: Value): void {
     this.#states.set(name, value);
   }
+  /** Says that the list of this name never changes its length. */
+  markFixedList(name: string): void {
+    this.#fixedLists.add(name);
+  }
+  isFixedList(name: string): boolean {
+    if (this.#fixedLists.has(name)) return true;
+    return !this.#values.has(name) && (this.#parent?.isFixedList(name) ?? false);
+  }
+
   /** States this scope has written itself. */
   get writtenStates(): ReadonlyMap<string, Value> {
     return this.#states;
