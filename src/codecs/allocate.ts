@@ -62,6 +62,16 @@ export function checkElementCount(
   return count;
 }
 
+/** A zero-filled tensor of an untrusted shape, over memory of its own. Throws BAD_INPUT as checkElementCount does. */
+export function makeTensor(
+  dtype: DType,
+  shape: readonly number[],
+  options: { readonly subject: string; readonly limits?: CodecLimits | undefined },
+): Tensor {
+  const count = checkElementCount(shape, dtype, options);
+  return { dtype, shape, bytes: allocateBytes(count * byteSize(dtype), options.subject, options.limits) };
+}
+
 /** "[1, 3, 224, 224]" */
 export function formatShape(shape: readonly number[]): string {
   return `[${shape.slice(0, 16).join(", ")}${shape.length > 16 ? ", …" : ""}]`;

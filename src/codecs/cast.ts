@@ -2,7 +2,8 @@
 
 import { byteSize, isFloat, type DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
-import { elementsOf, numbersOf, zeros, type Tensor } from "../core/tensor.ts";
+import { elementsOf, numbersOf, type Tensor } from "../core/tensor.ts";
+import { makeTensor } from "./allocate.ts";
 
 /**
  * The same values in another element type; the tensor itself when the type is right already. Float to float rounds to
@@ -11,7 +12,7 @@ import { elementsOf, numbersOf, zeros, type Tensor } from "../core/tensor.ts";
  */
 export function castTensor(tensor: Tensor, dtype: DType, subject: string): Tensor {
   if (tensor.dtype === dtype) return tensor;
-  const out = zeros(dtype, tensor.shape);
+  const out = makeTensor(dtype, tensor.shape, { subject: `Cannot convert ${subject} to ${dtype}` });
   const to = elementsOf(out);
   const from = elementsOf(tensor);
   if (neverFails(tensor.dtype, dtype) && !isBig(from) && !isBig(to)) {

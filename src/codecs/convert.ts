@@ -2,8 +2,15 @@
 
 import type { FeatureDescription, FeatureType, ImageType, MultiArrayType } from "../core/model.ts";
 import { CoremlxError } from "../core/errors.ts";
-import { isTensor, tensorOf, zeros, type FeatureValue, type Sequence, type Tensor } from "../core/tensor.ts";
-import { elementsOf } from "../core/tensor.ts";
+import {
+  elementsOf,
+  isTensor,
+  tensorOf,
+  zeros,
+  type FeatureValue,
+  type Sequence,
+  type Tensor,
+} from "../core/tensor.ts";
 import { formatShape } from "./allocate.ts";
 import { castTensor, storeInto } from "./cast.ts";
 import { allowsShape, checkShape, describeShapes, fitShape } from "./shape.ts";
@@ -91,7 +98,7 @@ function arrayFrom(value: FeatureValue, type: MultiArrayType, subject: string): 
     if (problem !== undefined)
       throw new CoremlxError(
         "BAD_INPUT",
-        `Cannot convert ${subject} to ${type.dtype}: ${value} is ${problem}`,
+        `Cannot convert ${subject} to ${type.dtype}: it is ${value}, ${problem}`,
       );
     return tensor;
   }
@@ -106,7 +113,7 @@ function convertImage(value: FeatureValue, type: ImageType, subject: string): Te
   if (value.shape.length !== (isColor ? 3 : 2) || (isColor && channels !== 3))
     throw new CoremlxError(
       "BAD_INPUT",
-      `Cannot use ${subject}: a ${type.colorSpace} picture is an array [height, width${isColor ? ", 3" : ""}], got ${formatShape(value.shape)}`,
+      `Cannot use ${subject}: a picture in ${type.colorSpace} is an array [height, width${isColor ? ", 3" : ""}], got ${formatShape(value.shape)}`,
       { details: { expected: isColor ? 3 : 2, actual: value.shape } },
     );
   if (!allowsShape([height, width], type)) checkShape([height, width], type, subject);
@@ -130,7 +137,7 @@ function convertScalar(value: FeatureValue, kind: "int64" | "double", subject: s
   if (problem !== undefined)
     throw new CoremlxError(
       "BAD_INPUT",
-      `Cannot convert ${subject} to a whole number: ${single} is ${problem}`,
+      `Cannot convert ${subject} to a whole number: it is ${single}, ${problem}`,
     );
   return BigInt(single);
 }

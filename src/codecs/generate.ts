@@ -1,10 +1,9 @@
 // Values made up for an input: seeded random ones, zeros or ones, in the default shape.
 
-import type { DType } from "../core/dtype.ts";
-import { isFloat } from "../core/dtype.ts";
+import { isFloat, type DType } from "../core/dtype.ts";
 import type { FeatureDescription } from "../core/model.ts";
-import { elementsOf, zeros, type FeatureValue, type Tensor } from "../core/tensor.ts";
-import { checkElementCount } from "./allocate.ts";
+import { elementCount, elementsOf, type FeatureValue, type Tensor } from "../core/tensor.ts";
+import { checkElementCount, makeTensor } from "./allocate.ts";
 import { storeInto } from "./cast.ts";
 import { defaultLimits, type CodecLimits } from "./limits.ts";
 import { defaultShape } from "./shape.ts";
@@ -69,8 +68,8 @@ interface Context {
 
 function fill(dtype: DType, shape: readonly number[], context: Context): Tensor {
   const { filling, next } = context;
-  const count = checkElementCount(shape, dtype, context);
-  const tensor = zeros(dtype, shape);
+  const tensor = makeTensor(dtype, shape, context);
+  const count = elementCount(shape);
   if (filling === "zeros") return tensor;
   if (filling === "random" && context.isPicture === true) {
     for (let i = 0; i < count; i++) tensor.bytes[i] = next() >>> 24;

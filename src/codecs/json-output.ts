@@ -143,10 +143,17 @@ export function shortest(value: number, dtype: DType): number {
   // Whole numbers stay as they are while they are short: 65504 is clearer than the 65500 that float16 would take for it.
   if (most === undefined || !Number.isFinite(value) || Number.isSafeInteger(value)) return value;
   for (let digits = 1; digits < most; digits++) {
-    const candidate = Number(value.toPrecision(digits));
+    const candidate = roundDecimal(value, digits);
     if (roundTo(dtype, candidate) === value) return candidate;
   }
-  return Number(value.toPrecision(most));
+  return roundDecimal(value, most);
+}
+
+/** To this many digits; a tie goes to the even digit, as in numpy (toPrecision takes the larger one). */
+function roundDecimal(value: number, digits: number): number {
+  const [, mantissa = "", exponent = ""] = /^(.*)(e.*)$/.exec(value.toExponential(digits)) ?? [];
+  const isTie = /[02468]\.?5$/.test(mantissa) && Number(mantissa + exponent) === value;
+  return Number(isTie ? mantissa.slice(0, -1) + exponent : value.toPrecision(digits));
 }
 
 function numberToJson(value: number): number | string {

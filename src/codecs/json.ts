@@ -4,7 +4,7 @@ import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { FeatureDescription, FeatureType } from "../core/model.ts";
 import { zeros, type FeatureValue, type FeatureValues, type Tensor } from "../core/tensor.ts";
-import { checkElementCount, formatShape } from "./allocate.ts";
+import { checkElementCount, formatShape, makeTensor } from "./allocate.ts";
 import { formatNumber, storeInto } from "./cast.ts";
 import { convertFeature, describeType } from "./convert.ts";
 import { isJsonObject, parseJson, type JsonNode } from "./json-text.ts";
@@ -137,7 +137,7 @@ function readSequence(
 function readTensor(node: JsonNode, dtype: DType, context: Context): Tensor {
   if (isJsonObject(node)) return readTensorObject(node, context);
   const shape = measure(node);
-  checkElementCount(shape, dtype, context);
+  checkElementCount(shape, dtype, context); // before the lists are walked: the rank bounds the recursion
   checkEven(node, shape, { path: "", context });
   return fillTensor(node, dtype, { shape, context });
 }
@@ -205,7 +205,7 @@ function fillTensor(
   dtype: DType,
   { shape, context }: { readonly shape: readonly number[]; readonly context: Context },
 ): Tensor {
-  const tensor = zeros(dtype, shape);
+  const tensor = makeTensor(dtype, shape, context);
   const store = storeInto(tensor);
   let index = 0;
   const visit = (item: JsonNode, path: readonly number[]): void => {

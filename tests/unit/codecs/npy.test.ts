@@ -23,7 +23,8 @@ const { cases, refused } = await readFixture<{
 /** A file with this header text and data. */
 function file(header: string, data: Uint8Array = new Uint8Array(0), version: 1 | 2 | 3 = 1): Uint8Array {
   const text = new TextEncoder().encode(header);
-  const length = version === 1 ? [text.length & 255, text.length >> 8] : [text.length & 255, text.length >> 8, 0, 0];
+  const length =
+    version === 1 ? [text.length & 255, text.length >> 8] : [text.length & 255, text.length >> 8, 0, 0];
   return Uint8Array.from([0x93, ...Buffer.from("NUMPY"), version, 0, ...length, ...text, ...data]);
 }
 
@@ -67,8 +68,12 @@ test("headers as other writers format them are read", () => {
   const data = new Uint8Array(12);
   const zero = zeros("float32", [3]);
   expect(decodeNpy(file(`{"shape":(3,),"fortran_order":False,"descr":"<f4"}`, data), "x")).toEqual(zero);
-  expect(decodeNpy(file("{'descr': '=f4', 'fortran_order': False, 'shape': (3L,)}   \n", data), "x")).toEqual(zero);
-  expect(decodeNpy(file(" { 'descr' : '<f4' , 'fortran_order' : True , 'shape' : ( 3 , ) , } ", data), "x")).toEqual(zero);
+  expect(decodeNpy(file("{'descr': '=f4', 'fortran_order': False, 'shape': (3L,)}   \n", data), "x")).toEqual(
+    zero,
+  );
+  expect(
+    decodeNpy(file(" { 'descr' : '<f4' , 'fortran_order' : True , 'shape' : ( 3 , ) , } ", data), "x"),
+  ).toEqual(zero);
 });
 
 test("the result owns its memory", () => {
@@ -84,10 +89,22 @@ describe("damage is named", () => {
     ["no npy file", new TextEncoder().encode("hello"), "it does not begin as an npy file does"],
     ["an empty file", new Uint8Array(0), "it does not begin as an npy file does"],
     ["cut within the header", file(float3).slice(0, 8), "it ends after 8 bytes, within the header"],
-    ["cut within the header text", file(float3).slice(0, 20), "the header has 58 bytes, the file only 10 more"],
-    ["an unknown version", Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 9, 1, 0, 0, 0, 0), "version 9.1 is unknown"],
+    [
+      "cut within the header text",
+      file(float3).slice(0, 20),
+      "the header has 58 bytes, the file only 10 more",
+    ],
+    [
+      "an unknown version",
+      Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 9, 1, 0, 0, 0, 0),
+      "version 9.1 is unknown",
+    ],
     ["too few data", file(float3, new Uint8Array(8)), "shape [3] of float32 takes 12 bytes, the file has 8"],
-    ["too many data", file(float3, new Uint8Array(13)), "shape [3] of float32 takes 12 bytes, the file has 13"],
+    [
+      "too many data",
+      file(float3, new Uint8Array(13)),
+      "shape [3] of float32 takes 12 bytes, the file has 13",
+    ],
     [
       "a shape that lies",
       file("{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000), }", f3),
@@ -108,22 +125,82 @@ describe("damage is named", () => {
       file("{'descr': '|i1', 'fortran_order': False, 'shape': (99999999999999999999,), }"),
       "the header is malformed at character 71: a size of 99999999999999999999 is too large",
     ],
-    ["a negative axis", file("{'descr': '|i1', 'fortran_order': False, 'shape': (-1,), }"), "the header is malformed at character 51: expected a size"],
-    ["a number for a shape", file("{'descr': '|i1', 'fortran_order': False, 'shape': (3), }"), "the header is malformed at character 53: (n) is a number in Python, expected (n,)"],
-    ["axes without commas", file("{'descr': '|i1', 'fortran_order': False, 'shape': (3 4), }"), `the header is malformed at character 53: expected "," or ")"`],
-    ["a missing field", file("{'descr': '|i1', 'shape': (3,), }"), "the header is malformed at character 33: descr, fortran_order or shape is missing"],
-    ["a field twice", file("{'descr': '|i1', 'descr': '|i1', }"), `the header is malformed at character 26: "descr" is there twice`],
-    ["an unknown field", file("{'os': 1}"), "the header is malformed at character 1: expected one of descr, fortran_order, shape"],
+    [
+      "a negative axis",
+      file("{'descr': '|i1', 'fortran_order': False, 'shape': (-1,), }"),
+      "the header is malformed at character 51: expected a size",
+    ],
+    [
+      "a number for a shape",
+      file("{'descr': '|i1', 'fortran_order': False, 'shape': (3), }"),
+      "the header is malformed at character 53: (n) is a number in Python, expected (n,)",
+    ],
+    [
+      "axes without commas",
+      file("{'descr': '|i1', 'fortran_order': False, 'shape': (3 4), }"),
+      `the header is malformed at character 53: expected "," or ")"`,
+    ],
+    [
+      "a missing field",
+      file("{'descr': '|i1', 'shape': (3,), }"),
+      "the header is malformed at character 33: descr, fortran_order or shape is missing",
+    ],
+    [
+      "a field twice",
+      file("{'descr': '|i1', 'descr': '|i1', }"),
+      `the header is malformed at character 26: "descr" is there twice`,
+    ],
+    [
+      "an unknown field",
+      file("{'os': 1}"),
+      "the header is malformed at character 1: expected one of descr, fortran_order, shape",
+    ],
     ["no dictionary", file("__import__('os')"), `the header is malformed at character 0: expected "{"`],
-    ["an expression for a value", file("{'fortran_order': 1 == 1, }"), "the header is malformed at character 18: expected True or False"],
-    ["a call for a type", file("{'descr': open('x'), }"), "the header is malformed at character 10: expected a type"],
-    ["text behind the dictionary", file(`${float3} + 1`, f3), "the header is malformed at character 57: expected the end"],
-    ["no separator", file("{'descr': '|i1' 'shape': (3,)}"), `the header is malformed at character 16: expected "," or "}"`],
-    ["an open field list", file("{'descr': [('a', '<f4')"), "the header is malformed at character 23: expected the end of the field list"],
-    ["an unknown type", file("{'descr': '<q9', 'fortran_order': False, 'shape': (3,), }", f3), `element type "<q9" is unknown`],
-    ["a type from Object", file("{'descr': 'constructor', 'fortran_order': False, 'shape': (3,), }", f3), `element type "constructor" is unknown`],
-    ["a multi-byte type without an order", file("{'descr': '|i4', 'fortran_order': False, 'shape': (3,), }", f3), `element type "|i4" is unknown`],
-    ["a header that is no UTF-8", Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 3, 0, 2, 0, 0, 0, 0xff, 0xff), "the header is not UTF-8"],
+    [
+      "an expression for a value",
+      file("{'fortran_order': 1 == 1, }"),
+      "the header is malformed at character 18: expected True or False",
+    ],
+    [
+      "a call for a type",
+      file("{'descr': open('x'), }"),
+      "the header is malformed at character 10: expected a type",
+    ],
+    [
+      "text behind the dictionary",
+      file(`${float3} + 1`, f3),
+      "the header is malformed at character 57: expected the end",
+    ],
+    [
+      "no separator",
+      file("{'descr': '|i1' 'shape': (3,)}"),
+      `the header is malformed at character 16: expected "," or "}"`,
+    ],
+    [
+      "an open field list",
+      file("{'descr': [('a', '<f4')"),
+      "the header is malformed at character 23: expected the end of the field list",
+    ],
+    [
+      "an unknown type",
+      file("{'descr': '<q9', 'fortran_order': False, 'shape': (3,), }", f3),
+      `element type "<q9" is unknown`,
+    ],
+    [
+      "a type from Object",
+      file("{'descr': 'constructor', 'fortran_order': False, 'shape': (3,), }", f3),
+      `element type "constructor" is unknown`,
+    ],
+    [
+      "a multi-byte type without an order",
+      file("{'descr': '|i4', 'fortran_order': False, 'shape': (3,), }", f3),
+      `element type "|i4" is unknown`,
+    ],
+    [
+      "a header that is no UTF-8",
+      Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 3, 0, 2, 0, 0, 0, 0xff, 0xff),
+      "the header is not UTF-8",
+    ],
   ];
   for (const [name, bytes, reason] of cases)
     test(name, () => {
@@ -154,7 +231,9 @@ test("a shape too long for the header is not written", () => {
 
 test("any array survives writing and reading", () => {
   const dtypes = allDTypes.filter((dtype) => dtype !== "bfloat16");
-  fc.assert(fc.property(tensors(dtypes), (tensor) => expect(decodeNpy(encodeNpy(tensor), "x")).toEqual(tensor)));
+  fc.assert(
+    fc.property(tensors(dtypes), (tensor) => expect(decodeNpy(encodeNpy(tensor), "x")).toEqual(tensor)),
+  );
 });
 
 test("damaged files throw only errors of ours", () => {

@@ -108,10 +108,13 @@ describe("what numpy wrote is read", () => {
 });
 
 test("zip64 fields, comments, folders and names without .npy are read", () => {
-  const bytes = archive([{ name: "folder/", content: new Uint8Array(0) }, member, { name: "folder/y", content }], {
-    zip64: true,
-    comment: "by hand",
-  });
+  const bytes = archive(
+    [{ name: "folder/", content: new Uint8Array(0) }, member, { name: "folder/y", content }],
+    {
+      zip64: true,
+      comment: "by hand",
+    },
+  );
   expect(decodeNpz(bytes, "a.npz")).toEqual(
     new Map([
       ["x", x],
@@ -127,7 +130,9 @@ test("an empty archive holds nothing", () => {
 test("only the arrays asked for are read; the others may be anything", () => {
   const bytes = archive([{ name: "bad.npy", content: Uint8Array.of(1, 2, 3) }, member]);
   expect(decodeNpz(bytes, "a.npz", { keys: ["x"] })).toEqual(new Map([["x", x]]));
-  expect(messageFor(bytes)).toBe('BAD_INPUT: Cannot read npy "a.npz:bad.npy": it does not begin as an npy file does');
+  expect(messageFor(bytes)).toBe(
+    'BAD_INPUT: Cannot read npy "a.npz:bad.npy": it does not begin as an npy file does',
+  );
 });
 
 test("a missing array is named with those that are there", () => {
@@ -137,7 +142,9 @@ test("a missing array is named with those that are there", () => {
 });
 
 test("a missing array among none, and among many", () => {
-  expect(errorOf(() => decodeNpz(archive([]), "a.npz", { keys: ["y"] })).hint).toBe("The file holds no arrays at all");
+  expect(errorOf(() => decodeNpz(archive([]), "a.npz", { keys: ["y"] })).hint).toBe(
+    "The file holds no arrays at all",
+  );
   const many = Array.from({ length: 22 }, (_, i) => ({ name: `${i}.npy`, content }));
   expect(errorOf(() => decodeNpz(archive(many), "a.npz", { keys: ["y"] })).hint).toEndWith('"19" and 2 more');
 });
@@ -153,25 +160,89 @@ describe("hostile and damaged archives are refused", () => {
   };
   const damagedDeflate = Uint8Array.of(255, 255, 255);
   const cases: readonly (readonly [string, Uint8Array, string])[] = [
-    ["no archive", new TextEncoder().encode("not a zip file, just some text"), "it has no zip directory at its end: it is damaged, or no zip archive"],
-    ["an empty file", new Uint8Array(0), "it has no zip directory at its end: it is damaged, or no zip archive"],
-    ["a cut archive", intact.slice(0, -1), "it has no zip directory at its end: it is damaged, or no zip archive"],
-    ["two members of one name", archive([member, { ...member, name: "x" }]), 'it holds two arrays called "x"'],
-    ["a member that unpacks to more than it says", archive([{ ...member, content: zeros, packed: bomb, method: 8, byteLength: 100 }]), 'its member "x.npy" unpacks to more than 100 bytes'],
-    ["a member that unpacks to less than it says", archive([{ ...member, packed: deflateRawSync(content), method: 8, byteLength: 200 }]), 'its member "x.npy" unpacks to 136 bytes, not to 200'],
-    ["a member that says it is enormous", archive([{ ...member, packed: bomb, method: 8, byteLength: 2 ** 33 }], { zip64: true }), '"x.npy" unpacks to 8589934592 bytes, more than the limit of 4294967296'],
-    ["a size beyond any file", archive([{ ...member, byteLength: 2 ** 60 }], { zip64: true }), "a size of 1152921504606846976 is beyond any file"],
-    ["a stored member of two sizes", archive([{ ...member, byteLength: 5 }]), 'its member "x.npy" is stored as 136 bytes and said to have 5'],
-    ["a wrong checksum", archive([{ ...member, crc: 1 }]), 'its member "x.npy" is damaged: the checksum differs'],
-    ["damaged deflate", archive([{ ...member, packed: damagedDeflate, method: 8 }]), 'its member "x.npy" is damaged'],
-    ["members that overlap", archive([member, { ...member, name: "y.npy", localOffset: 0 }]), "two of its members share byte 35"],
-    ["a member outside the file", archive([{ ...member, localOffset: 1e9 }]), 'its member "x.npy" does not begin at byte 1000000000, where the directory says'],
-    ["a local header with a long name", edit(28, 255), 'its member "x.npy" would end behind the directory\'s begin'],
+    [
+      "no archive",
+      new TextEncoder().encode("not a zip file, just some text"),
+      "it has no zip directory at its end: it is damaged, or no zip archive",
+    ],
+    [
+      "an empty file",
+      new Uint8Array(0),
+      "it has no zip directory at its end: it is damaged, or no zip archive",
+    ],
+    [
+      "a cut archive",
+      intact.slice(0, -1),
+      "it has no zip directory at its end: it is damaged, or no zip archive",
+    ],
+    [
+      "two members of one name",
+      archive([member, { ...member, name: "x" }]),
+      'it holds two arrays called "x"',
+    ],
+    [
+      "a member that unpacks to more than it says",
+      archive([{ ...member, content: zeros, packed: bomb, method: 8, byteLength: 100 }]),
+      'its member "x.npy" unpacks to more than 100 bytes',
+    ],
+    [
+      "a member that unpacks to less than it says",
+      archive([{ ...member, packed: deflateRawSync(content), method: 8, byteLength: 200 }]),
+      'its member "x.npy" unpacks to 136 bytes, not to 200',
+    ],
+    [
+      "a member that says it is enormous",
+      archive([{ ...member, packed: bomb, method: 8, byteLength: 2 ** 33 }], { zip64: true }),
+      '"x.npy" unpacks to 8589934592 bytes, more than the limit of 4294967296',
+    ],
+    [
+      "a size beyond any file",
+      archive([{ ...member, byteLength: 2 ** 60 }], { zip64: true }),
+      "a size of 1152921504606846976 is beyond any file",
+    ],
+    [
+      "a stored member of two sizes",
+      archive([{ ...member, byteLength: 5 }]),
+      'its member "x.npy" is stored as 136 bytes and said to have 5',
+    ],
+    [
+      "a wrong checksum",
+      archive([{ ...member, crc: 1 }]),
+      'its member "x.npy" is damaged: the checksum differs',
+    ],
+    [
+      "damaged deflate",
+      archive([{ ...member, packed: damagedDeflate, method: 8 }]),
+      'its member "x.npy" is damaged',
+    ],
+    [
+      "members that overlap",
+      archive([member, { ...member, name: "y.npy", localOffset: 0 }]),
+      "two of its members share byte 35",
+    ],
+    [
+      "a member outside the file",
+      archive([{ ...member, localOffset: 1e9 }]),
+      'its member "x.npy" does not begin at byte 1000000000, where the directory says',
+    ],
+    [
+      "a local header with a long name",
+      edit(28, 255),
+      'its member "x.npy" would end behind the directory\'s begin',
+    ],
     ["a damaged directory", edit(30 + 5 + content.length, 0), "its directory is damaged at byte 171"],
-    ["a directory name beyond its end", edit(30 + 5 + content.length + 28, 200), "its directory is damaged at byte 171"],
+    [
+      "a directory name beyond its end",
+      edit(30 + 5 + content.length + 28, 200),
+      "its directory is damaged at byte 171",
+    ],
     ["a directory longer than its members", edit(-22 + 10, 0), "its directory is longer than its members"],
     ["a count that cannot be", edit(-22 + 11, 5), "its directory of 51 bytes cannot hold 1281 members"],
-    ["a directory behind the end", edit(-22 + 12, 255), "its directory would end at byte 426, behind byte 222"],
+    [
+      "a directory behind the end",
+      edit(-22 + 12, 255),
+      "its directory would end at byte 426, behind byte 222",
+    ],
   ];
   for (const [name, bytes, reason] of cases)
     test(name, () => {
@@ -199,12 +270,16 @@ describe("hostile and damaged archives are refused", () => {
     expect(messageFor(archive([{ ...member, flags: 1 }]))).toBe(
       'UNSUPPORTED: Cannot read npz "a.npz": its member "x.npy" is encrypted',
     );
-    expect(messageFor(edit(-22 + 4, 1))).toBe('UNSUPPORTED: Cannot read npz "a.npz": it is one of several volumes');
+    expect(messageFor(edit(-22 + 4, 1))).toBe(
+      'UNSUPPORTED: Cannot read npz "a.npz": it is one of several volumes',
+    );
     const split64 = archive([member], { zip64: true });
     split64[split64.length - 22 - 20 - 56 + 16] = 2;
     expect(messageFor(split64)).toBe('UNSUPPORTED: Cannot read npz "a.npz": it is one of several volumes');
     for (const [method, bytes] of Object.entries(fixture.others))
-      expect(messageFor(base64(bytes))).toBe(`UNSUPPORTED: Cannot read npz "a.npz": its member "x.npy" is packed by ${method}`);
+      expect(messageFor(base64(bytes))).toBe(
+        `UNSUPPORTED: Cannot read npz "a.npz": its member "x.npy" is packed by ${method}`,
+      );
     expect(messageFor(archive([{ ...member, method: 77 }]))).toBe(
       'UNSUPPORTED: Cannot read npz "a.npz": its member "x.npy" is packed by method 77',
     );
@@ -215,7 +290,9 @@ test("names that no archive can hold, and archives beyond 4 GiB, are not written
   expect(errorOf(() => encodeNpz(new Map([["n".repeat(70_000), x]]))).message).toBe(
     "Cannot write npz: a name of 70004 bytes is too long",
   );
-  const many = new Map<string, Tensor>(Array.from({ length: 65_535 }, (_, i) => [String(i), tensorOf("uint8", [])]));
+  const many = new Map<string, Tensor>(
+    Array.from({ length: 65_535 }, (_, i) => [String(i), tensorOf("uint8", [])]),
+  );
   expect(errorOf(() => encodeNpz(many)).message).toEndWith("bytes in one archive are more than 4 GiB allow");
 });
 
@@ -229,7 +306,11 @@ test("the same arrays give the same bytes, whenever they are written", () => {
 
 test("any arrays survive writing and reading", () => {
   const dtypes = allDTypes.filter((dtype) => dtype !== "bfloat16");
-  const archives = fc.dictionary(fc.string({ unit: "grapheme", minLength: 1, maxLength: 8 }), tensors(dtypes), { maxKeys: 4 });
+  const archives = fc.dictionary(
+    fc.string({ unit: "grapheme", minLength: 1, maxLength: 8 }),
+    tensors(dtypes),
+    { maxKeys: 4 },
+  );
   fc.assert(
     fc.property(archives, fc.boolean(), (arrays, compress) => {
       // A name that ends in ".npy" or "/" means something else inside an archive.
