@@ -14,7 +14,7 @@ import { readZip, writeZip, type ZipEntry } from "./zip.ts";
  * UNSUPPORTED for element types that no model takes.
  */
 export function decodeNpy(bytes: Uint8Array, name: string, limits: CodecLimits = defaultLimits): Tensor {
-  const subject = `Cannot read npy "${name}"`;
+  const subject = `Cannot read npy ${JSON.stringify(name)}`;
   const { text, dataOffset } = readHeaderText(bytes, subject, limits);
   const header = parseNpyHeader(text, subject);
   const { dtype, isBigEndian } = parseDescr(header.descr, subject);
@@ -78,11 +78,11 @@ export function decodeNpz(
   options: ArchiveOptions = {},
 ): Map<string, Tensor> {
   const limits = options.limits ?? defaultLimits;
-  const subject = `Cannot read npz "${name}"`;
+  const subject = `Cannot read npz ${JSON.stringify(name)}`;
   const entries = new Map<string, ZipEntry>();
   for (const entry of readZip(bytes, subject, limits)) {
     const key = entry.name.endsWith(".npy") ? entry.name.slice(0, -4) : entry.name;
-    if (entries.has(key)) throw bad(subject, `it holds two arrays called "${key}"`);
+    if (entries.has(key)) throw bad(subject, `it holds two arrays called ${JSON.stringify(key)}`);
     entries.set(key, entry);
   }
   const tensors = new Map<string, Tensor>();
@@ -109,9 +109,9 @@ export function encodeNpz(
 /** The error for a name that an archive does not hold. */
 export function missingKey(subject: string, key: string, known: Iterable<string>): CoremlxError {
   const names = [...known];
-  const shown = names.slice(0, 20).map((name) => `"${name}"`);
+  const shown = names.slice(0, 20).map((name) => JSON.stringify(name));
   const rest = names.length > 20 ? ` and ${names.length - 20} more` : "";
-  return new CoremlxError("BAD_INPUT", `${subject}: it holds no array called "${key}"`, {
+  return new CoremlxError("BAD_INPUT", `${subject}: it holds no array called ${JSON.stringify(key)}`, {
     hint: names.length === 0 ? "The file holds no arrays at all" : `Choose one of ${shown.join(", ")}${rest}`,
     details: { name: key, known: names.slice(0, 100) },
   });

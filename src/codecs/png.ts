@@ -328,7 +328,11 @@ function applyFilter(
     const left = i >= pixelLength ? (pixels[at - pixelLength] ?? 0) : 0;
     const above = hasAbove ? (pixels[at - rowLength] ?? 0) : 0;
     const corner = hasAbove && i >= pixelLength ? (pixels[at - rowLength - pixelLength] ?? 0) : 0;
-    const prediction = [0, left, above, (left + above) >> 1][filter] ?? paeth(left, above, corner);
+    let prediction = 0;
+    if (filter === 1) prediction = left;
+    else if (filter === 2) prediction = above;
+    else if (filter === 3) prediction = (left + above) >> 1;
+    else if (filter === 4) prediction = paeth(left, above, corner);
     const difference = ((pixels[at] ?? 0) - prediction) & 0xff;
     out[i] = difference;
     cost += difference < 128 ? difference : 256 - difference;

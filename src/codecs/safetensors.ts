@@ -22,7 +22,7 @@ export function decodeSafetensors(
   options: ArchiveOptions = {},
 ): SafetensorsFile {
   const limits = options.limits ?? defaultLimits;
-  const subject = `Cannot read safetensors "${name}"`;
+  const subject = `Cannot read safetensors ${JSON.stringify(name)}`;
   const { header, dataStart } = readHeader(bytes, subject, limits);
   const metadata = readMetadata(header, subject);
   const entries = new Map<string, Entry>();
@@ -169,14 +169,15 @@ function readMetadata(header: ReadonlyMap<string, JsonNode>, subject: string): M
   if (node === undefined || node === null) return metadata;
   if (!isJsonObject(node)) throw bad(subject, `"${METADATA}" is no JSON object`);
   for (const [key, value] of node) {
-    if (typeof value !== "string") throw bad(subject, `"${METADATA}" holds "${key}", which is no string`);
+    if (typeof value !== "string")
+      throw bad(subject, `"${METADATA}" holds ${JSON.stringify(key)}, which is no string`);
     metadata.set(key, value);
   }
   return metadata;
 }
 
 function readEntry(key: string, node: JsonNode, { subject }: Context): Entry {
-  if (!isJsonObject(node)) throw bad(subject, `"${key}" is no JSON object`);
+  if (!isJsonObject(node)) throw bad(subject, `${JSON.stringify(key)} is no JSON object`);
   const dtypeName = node.get("dtype");
   const shape = sizes(node.get("shape"));
   const offsets = sizes(node.get("data_offsets"));
@@ -188,11 +189,12 @@ function readEntry(key: string, node: JsonNode, { subject }: Context): Entry {
     end === undefined ||
     offsets?.length !== 2
   )
-    throw bad(subject, `"${key}" needs "dtype", "shape" and two "data_offsets"`);
+    throw bad(subject, `${JSON.stringify(key)} needs "dtype", "shape" and two "data_offsets"`);
   const dtype = dtypeOf.get(dtypeName);
   if (dtype === undefined && !refused.has(dtypeName))
-    throw bad(subject, `"${key}" has the unknown dtype "${dtypeName}"`);
-  if (begin > end) throw bad(subject, `"${key}" ends at byte ${end}, before it begins at ${begin}`);
+    throw bad(subject, `${JSON.stringify(key)} has the unknown dtype "${dtypeName}"`);
+  if (begin > end)
+    throw bad(subject, `${JSON.stringify(key)} ends at byte ${end}, before it begins at ${begin}`);
   return { dtypeName, dtype, shape, begin, end };
 }
 
@@ -212,8 +214,9 @@ function checkLayout(entries: ReadonlyMap<string, Entry>, dataLength: number, su
   for (const [key, { begin, end }] of [...entries].toSorted(
     ([, a], [, b]) => a.begin - b.begin || a.end - b.end,
   )) {
-    if (end > dataLength) throw bad(subject, `"${key}" ends at byte ${end} of ${dataLength}`);
-    if (begin < at) throw bad(subject, `"${key}" begins at byte ${begin}, within another array`);
+    if (end > dataLength) throw bad(subject, `${JSON.stringify(key)} ends at byte ${end} of ${dataLength}`);
+    if (begin < at)
+      throw bad(subject, `${JSON.stringify(key)} begins at byte ${begin}, within another array`);
     if (begin > at) throw bad(subject, `bytes ${at} to ${begin} belong to no array`);
     at = end;
   }
@@ -227,15 +230,20 @@ function readTensor(
 ): Tensor {
   const { dtype, shape } = entry;
   if (dtype === undefined)
-    throw new CoremlxError("UNSUPPORTED", `${subject}: the elements of "${key}" are ${entry.dtypeName}`, {
-      hint: "Convert it to F16 or F32 first",
-    });
+    throw new CoremlxError(
+      "UNSUPPORTED",
+      `${subject}: the elements of ${JSON.stringify(key)} are ${entry.dtypeName}`,
+      {
+        hint: "Convert it to F16 or F32 first",
+      },
+    );
   const expected =
-    checkElementCount(shape, dtype, { subject: `${subject}: "${key}"`, limits }) * byteSize(dtype);
+    checkElementCount(shape, dtype, { subject: `${subject}: ${JSON.stringify(key)}`, limits }) *
+    byteSize(dtype);
   if (expected !== data.length)
     throw bad(
       subject,
-      `"${key}" of shape ${formatShape(shape)} and ${entry.dtypeName} takes ${expected} bytes, the header gives it ${data.length}`,
+      `${JSON.stringify(key)} of shape ${formatShape(shape)} and ${entry.dtypeName} takes ${expected} bytes, the header gives it ${data.length}`,
     );
   const bytes = allocateBytes(expected, subject, limits);
   bytes.set(data);

@@ -33,7 +33,7 @@ export function readZip(bytes: Uint8Array, subject: string, limits: CodecLimits)
     if (header.byteLength > limits.tensorBytes || total > limits.archiveBytes)
       throw bad(
         subject,
-        `"${header.name}" unpacks to ${header.byteLength} bytes, more than the limit of ${Math.min(limits.tensorBytes, limits.archiveBytes)}`,
+        `${JSON.stringify(header.name)} unpacks to ${header.byteLength} bytes, more than the limit of ${Math.min(limits.tensorBytes, limits.archiveBytes)}`,
       );
     const range = locate(view, header, { end: directory.start, subject });
     ranges.push(range);
@@ -219,7 +219,7 @@ function readHeader(
     field += 4 + length;
   }
   if ((view.getUint16(at + 8, true) & ENCRYPTED) !== 0)
-    throw new CoremlxError("UNSUPPORTED", `${subject}: its member "${name}" is encrypted`, {
+    throw new CoremlxError("UNSUPPORTED", `${subject}: its member ${JSON.stringify(name)} is encrypted`, {
       hint: "Decrypt it first",
     });
   const header = {
@@ -231,7 +231,7 @@ function readHeader(
   if (header.method === STORED && header.packedLength !== header.byteLength)
     throw bad(
       subject,
-      `its member "${name}" is stored as ${header.packedLength} bytes and said to have ${header.byteLength}`,
+      `its member ${JSON.stringify(name)} is stored as ${header.packedLength} bytes and said to have ${header.byteLength}`,
     );
   return { header, next };
 }
@@ -244,10 +244,13 @@ function locate(
 ): Range {
   const at = header.localOffset;
   if (at + 30 > end || view.getUint32(at, true) !== LOCAL)
-    throw bad(subject, `its member "${header.name}" does not begin at byte ${at}, where the directory says`);
+    throw bad(
+      subject,
+      `its member ${JSON.stringify(header.name)} does not begin at byte ${at}, where the directory says`,
+    );
   const start = at + 30 + view.getUint16(at + 26, true) + view.getUint16(at + 28, true);
   if (start + header.packedLength > end)
-    throw bad(subject, `its member "${header.name}" would end behind the directory's begin`);
+    throw bad(subject, `its member ${JSON.stringify(header.name)} would end behind the directory's begin`);
   return { start, end: start + header.packedLength };
 }
 
@@ -265,10 +268,10 @@ function readMember(packed: Uint8Array, header: Header, subject: string): Uint8A
   if (content.length !== header.byteLength)
     throw bad(
       subject,
-      `its member "${header.name}" unpacks to ${content.length} bytes, not to ${header.byteLength}`,
+      `its member ${JSON.stringify(header.name)} unpacks to ${content.length} bytes, not to ${header.byteLength}`,
     );
   if (crc32(content) !== header.crc)
-    throw bad(subject, `its member "${header.name}" is damaged: the checksum differs`);
+    throw bad(subject, `its member ${JSON.stringify(header.name)} is damaged: the checksum differs`);
   return content;
 }
 
@@ -276,7 +279,7 @@ function inflate(packed: Uint8Array, header: Header, subject: string): Uint8Arra
   if (header.method !== DEFLATED)
     throw new CoremlxError(
       "UNSUPPORTED",
-      `${subject}: its member "${header.name}" is packed by ${otherMethods[header.method] ?? `method ${header.method}`}`,
+      `${subject}: its member ${JSON.stringify(header.name)} is packed by ${otherMethods[header.method] ?? `method ${header.method}`}`,
       { hint: "Write it with numpy.savez or numpy.savez_compressed" },
     );
   try {
@@ -286,7 +289,9 @@ function inflate(packed: Uint8Array, header: Header, subject: string): Uint8Arra
       errnoOf(cause) === "ERR_BUFFER_TOO_LARGE"
         ? `unpacks to more than ${header.byteLength} bytes`
         : "is damaged";
-    throw new CoremlxError("BAD_INPUT", `${subject}: its member "${header.name}" ${reason}`, { cause });
+    throw new CoremlxError("BAD_INPUT", `${subject}: its member ${JSON.stringify(header.name)} ${reason}`, {
+      cause,
+    });
   }
 }
 
