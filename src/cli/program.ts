@@ -140,7 +140,7 @@ function report(error: unknown, argv: readonly string[], io: Io): number {
 function asKnown(error: unknown): CoremlxError {
   if (error instanceof CoremlxError) return error;
   const errno = errnoOf(error);
-  if (errno?.startsWith("E")) {
+  if (errno !== undefined && /^E[A-Z0-9]+$/.test(errno)) {
     const hints: Readonly<Record<string, string>> = {
       ENOSPC: "Free some space or choose another folder",
       EACCES: "Choose a place you may write to",
