@@ -186,15 +186,10 @@ function labelsIn(value: MilValue): readonly string[] | readonly bigint[] | unde
   if (value.kind === "strings") return value.values;
   if (value.kind === "tensor") return integersIn(value);
   if (value.kind === "dictionary") return undefined;
-  const strings: string[] = [];
-  const integers: bigint[] = [];
-  for (const each of value.values) {
-    const text = stringOf(each);
-    if (text !== undefined) strings.push(text);
-    else if (each.kind === "tensor") integers.push(...(integersIn(each) ?? []));
-  }
-  if (strings.length === value.values.length) return strings;
-  return integers.length === value.values.length ? integers : undefined;
+  const strings = value.values.map(stringOf);
+  if (strings.every((text) => text !== undefined)) return strings;
+  const integers = value.values.map((each) => (each.kind === "tensor" ? integersIn(each) : undefined));
+  return integers.every((each) => each !== undefined) ? integers.flat() : undefined;
 }
 
 function integersIn({ dtype, bytes }: MilTensor): bigint[] | undefined {

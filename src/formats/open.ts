@@ -50,7 +50,7 @@ function statOf(path: string): Stats {
   } catch (error) {
     const failure = fileError(error, path);
     // Without the path: the message begins with it.
-    throw badModel(failure.message.slice(quote(path).length + 1), { cause: error });
+    throw badModel(`it ${failure.message.slice(quote(path).length + 1)}`, { cause: error });
   }
 }
 

@@ -83,7 +83,7 @@ export class WeightFile implements Disposable {
   read(offset: bigint | number, dtype: ElementType, shape: readonly number[]): MilTensor {
     if (this.#isDisposed)
       throw new CoremlxError("INTERNAL", `Cannot read ${quote(this.#name)}: it is closed`);
-    const blob = this.#metadata(Number(offset));
+    const blob = this.#metadata(BigInt(offset));
     if (blob.type !== dtype) {
       throw this.#bad(
         `is ${dtype} and its blob at ${offset} in`,
@@ -119,10 +119,11 @@ export class WeightFile implements Disposable {
     this.#file[Symbol.dispose]();
   }
 
-  #metadata(offset: number): BlobMetadata {
-    if (offset < headerBytes || offset + metadataBytes > this.byteLength) {
-      throw this.#bad(`has its blob at ${offset} of`, `which has ${this.byteLength} bytes`);
+  #metadata(position: bigint): BlobMetadata {
+    if (position < headerBytes || position + BigInt(metadataBytes) > this.byteLength) {
+      throw this.#bad(`has its blob at ${position} of`, `which has ${this.byteLength} bytes`);
     }
+    const offset = Number(position);
     const view = viewOf(
       this.#mapping?.subarray(offset, offset + metadataBytes) ??
         readRange(this.#file, offset, offset + metadataBytes),
