@@ -3,9 +3,12 @@
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import { elementCount, tensorOf } from "../core/tensor.ts";
+import { onnxType } from "./data-type.ts";
 import { foldNode } from "./fold.ts";
 import { inferTypes } from "./infer.ts";
 import type { Attributes, Constant, Dim, Node, OnnxDType, Shape, Value, ValueType } from "./types.ts";
+
+export { onnxType } from "./data-type.ts";
 
 export interface NodeOptions {
   /** Default 1. */
@@ -198,25 +201,6 @@ export class Graph {
     return name;
   }
 }
-
-/** ONNX TensorProto.DataType. */
-export const onnxType: Readonly<Record<OnnxDType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-  uint4: 21,
-  int4: 22,
-};
 
 /** Beyond what a double counts exactly, the ends of int64 are meant ("to the end" in Slice). */
 function safeInt64(value: number): number | bigint {

@@ -1,0 +1,231 @@
+// Writes a graph as an ONNX model: IR version 10, opset 21. Weights stay out of the protobuf encoder: their bytes are
+// laid between the encoded messages, so that nothing is copied more than once.
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { dirname, isAbsolute, relative, sep } from "node:path";
+import { CoremlxError } from "../core/errors.ts";
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+} from "./gen/onnx_pb.ts";
+
+import type { Graph } from "./graph.ts";
+import { graphMessage, tensorMessage } from "./message.ts";
+import { prune, type Pruned } from "./prune.ts";
+import type { Constant } from "./types.ts";
+
+export interface SerializeOptions {
+  /** Versions of further operator domains, or other versions than the usual ones. */
+  readonly opsets?: Readonly<Record<string, number>>;
+  readonly producerVersion?: string;
+  /** Weights that lie in files of `folder` are referenced there. Default: everything is written into the model. */
+  readonly external?: ExternalOptions;
+}
+
+export interface ExternalOptions {
+  /** Absolute. */
+  readonly folder: string;
+  /** Smaller weights are written into the model, where ONNX Runtime sees shapes in them. Default 1024. */
+  readonly minBytes?: number;
+}
+
+export interface Serialized {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The folder that the model's references start from, if it has any. */
+  readonly externalFolder: string | undefined;
+}
+
+export interface Exported {
+  readonly model: Uint8Array<ArrayBuffer>;
+  /** A second file to be written beside the model. Its chunks borrow from the graph's constants. */
+  readonly data:
+    | {
+        readonly name: string;
+        readonly byteLength: number;
+        readonly chunks: Iterable<Uint8Array<ArrayBuffer>>;
+      }
+    | undefined;
+}
+
+/** Protobuf's own limit on one message. */
+export const maxModelBytes = 2 ** 31 - 1;
+
+const defaultMinExternalBytes = 1024;
+const irVersion = 10n;
+const opsetVersions: Readonly<Record<string, number>> = { "": 21, "ai.onnx.ml": 4, "com.microsoft": 1 };
+
+/** Throws UNSUPPORTED when the model would be larger than protobuf allows. */
+export function serializeModel(graph: Graph, options: SerializeOptions = {}): Serialized {
+  const { external } = options;
+  const minBytes = external?.minBytes ?? defaultMinExternalBytes;
+  let referenced = false;
+  const locate = (_: string, constant: Constant): Location | undefined => {
+    if (external === undefined || constant.source === undefined || constant.bytes.length < minBytes)
+      return undefined;
+    const location = pathInside(external.folder, constant.source.path);
+    if (location === undefined) return undefined;
+    referenced = true;
+    return { location, offset: constant.source.offset, length: constant.bytes.length };
+  };
+  const bytes = join(modelChunks(graph, prune(graph), locate, options));
+  return { bytes, externalFolder: referenced ? external?.folder : undefined };
+}
+
+/**
+ * The model for a file called `fileName`, complete in itself. One too large for protobuf keeps its weights in a
+ * second file, `<fileName>.data`.
+ */
+export function serializeForExport(
+  graph: Graph,
+  fileName: string,
+  options: Pick<SerializeOptions, "opsets" | "producerVersion"> & { readonly maxBytes?: number } = {},
+): Exported {
+  const pruned = prune(graph);
+  const whole = modelChunks(graph, pruned, () => undefined, options);
+  if (byteLengthOfAll(whole) <= (options.maxBytes ?? maxModelBytes))
+    return { model: join(whole), data: undefined };
+  const name = `${fileName}.data`;
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let end = 0;
+  const locate = (_: string, constant: Constant): Location | undefined => {
+    const { length } = constant.bytes;
+    if (length < defaultMinExternalBytes) return undefined;
+    const offset = Math.ceil(end / dataAlignment) * dataAlignment;
+    if (offset > end) chunks.push(new Uint8Array(offset - end));
+    chunks.push(constant.bytes);
+    end = offset + length;
+    return { location: name, offset, length };
+  };
+  const model = join(modelChunks(graph, pruned, locate, options));
+  return { model, data: { name, byteLength: end, chunks } };
+}
+
+/** Readers map weights from page boundaries. */
+const dataAlignment = 4096;
+
+/** The deepest folder that holds every file the graph's weights lie in; undefined where none lies in a file. */
+export function commonFolder(graph: Graph): string | undefined {
+  const folders = new Set<string>();
+  for (const { source } of graph.initializers.values()) {
+    if (source !== undefined) folders.add(dirname(source.path));
+  }
+  let common: string | undefined;
+  for (const folder of folders) {
+    common ??= folder;
+    while (pathInside(common, folder) === undefined && dirname(common) !== common) common = dirname(common);
+  }
+  return common;
+}
+
+interface Location {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+type Locate = (name: string, constant: Constant) => Location | undefined;
+
+/** The encoded model in pieces, to be laid end to end. The weights' pieces are borrowed. */
+function modelChunks(
+  graph: Graph,
+  pruned: Pruned,
+  locate: Locate,
+  options: Pick<SerializeOptions, "opsets" | "producerVersion">,
+): readonly Uint8Array<ArrayBuffer>[] {
+  const body: Uint8Array<ArrayBuffer>[] = [
+    toBinary(GraphProtoSchema, graphMessage(graph, pruned, "coremlx")),
+  ];
+  for (const [name, constant] of pruned.initializers) {
+    body.push(...tensorChunks(name, constant, locate(name, constant)));
+  }
+  const model = create(ModelProtoSchema, {
+    irVersion,
+    producerName: "coremlx",
+    producerVersion: options.producerVersion ?? "",
+    opsetImport: opsetsOf(pruned, options.opsets ?? {}).map(([domain, version]) => ({
+      domain,
+      version: BigInt(version),
+    })),
+  });
+  return [
+    toBinary(ModelProtoSchema, model),
+    header(ModelProtoSchema.field.graph.number, byteLengthOfAll(body)),
+    ...body,
+  ];
+}
+
+/** One initializer as a field of the graph. */
+function tensorChunks(name: string, constant: Constant, at: Location | undefined): Uint8Array<ArrayBuffer>[] {
+  const tensor = tensorMessage(name, constant);
+  const { number } = GraphProtoSchema.field.initializer;
+  if (at !== undefined) {
+    tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+    for (const [key, value] of Object.entries(at)) {
+      tensor.externalData.push(create(StringStringEntryProtoSchema, { key, value: String(value) }));
+    }
+    const bytes = toBinary(TensorProtoSchema, tensor);
+    return [header(number, bytes.length), bytes];
+  }
+  const bytes = toBinary(TensorProtoSchema, tensor);
+  const raw = header(TensorProtoSchema.field.rawData.number, constant.bytes.length);
+  return [header(number, bytes.length + raw.length + constant.bytes.length), bytes, raw, constant.bytes];
+}
+
+/** Tag and length of a field whose bytes follow. */
+function header(field: number, length: number): Uint8Array<ArrayBuffer> {
+  if (length > maxModelBytes) throw tooLarge(length);
+  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish();
+}
+
+function opsetsOf(pruned: Pruned, extra: Readonly<Record<string, number>>): [string, number][] {
+  const versions = new Map<string, number>([["", opsetVersions[""] ?? 0]]);
+  for (const nodes of pruned.nodes.values()) {
+    for (const { domain, op } of nodes) {
+      const version = extra[domain] ?? opsetVersions[domain];
+      if (version === undefined) {
+        throw new CoremlxError("INTERNAL", `Cannot write ONNX op ${op}: domain "${domain}" has no version`);
+      }
+      versions.set(domain, version);
+    }
+  }
+  for (const [domain, version] of Object.entries(extra)) versions.set(domain, version);
+  return [...versions];
+}
+
+function byteLengthOfAll(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+}
+
+function join(chunks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const length = byteLengthOfAll(chunks);
+  if (length > maxModelBytes) throw tooLarge(length);
+  const bytes = new Uint8Array(new ArrayBuffer(length));
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+function tooLarge(length: number): CoremlxError {
+  return new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot write the model: ${length} bytes are more than an ONNX file may have`,
+    {
+      hint: "Keep the weights in files beside the model",
+      details: { byteLength: length, maxBytes: maxModelBytes },
+    },
+  );
+}
+
+/** `path` relative to `folder`, with forward slashes; undefined where it lies outside. */
+function pathInside(folder: string, path: string): string | undefined {
+  const inside = relative(folder, path);
+  if (isAbsolute(inside) || inside === ".." || inside.startsWith(`..${sep}`)) return undefined;
+  return inside.replaceAll(sep, "/");
+}
