@@ -26,7 +26,6 @@ export const elementwiseUnary = {
   tan: plain("Tan"),
   tanh: plain("Tanh"),
 
-  identity: (op) => op.value("x"),
 
   square(op, g) {
     const x = op.value("x");
