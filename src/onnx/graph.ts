@@ -107,10 +107,16 @@ export class Graph {
     const folded =
       options.types === undefined && count === 1 ? foldNode(op, inputs, attributes, types[0]) : {};
     if (folded.constant) return [this.constant(folded.constant)];
-    const results = types.slice(0, count).map((type): Value => {
-      const name = this.#unique(`${this.scope === "" ? op : `${this.scope}/${op}`}`);
-      return { name, ...type, elements: folded.elements };
-    });
+    // Field by field: a caller's type may be a whole value, whose name and constant are not this result's.
+    const results = types.slice(0, count).map(
+      ({ dtype, shape, isSequence }): Value => ({
+        name: this.#unique(this.scope === "" ? op : `${this.scope}/${op}`),
+        dtype,
+        shape,
+        isSequence,
+        elements: folded.elements,
+      }),
+    );
     this.#push(
       op,
       options.domain ?? "",
