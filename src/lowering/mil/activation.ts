@@ -1,8 +1,7 @@
 // MIL's activation ops. Semantics: coremltools, mil/ops/defs/iOS15/activation.py and iOS17/activation.py.
 
-import type { Graph } from "../../onnx/graph.ts";
-import type { Value } from "../../onnx/types.ts";
-import type { Op, OpTable } from "../op.ts";
+import { channelVector, scalarLike } from "../arguments.ts";
+import type { OpTable } from "../op.ts";
 
 export const activation = {
   relu: (op, g) => g.node("Relu", [op.value("x")]),
@@ -17,7 +16,7 @@ export const activation = {
 
   relu6(op, g) {
     const x = op.value("x");
-    return g.node("Clip", [x, constantLike(g, x, 0), constantLike(g, x, 6)]);
+    return g.node("Clip", [x, scalarLike(g, x, 0), scalarLike(g, x, 6)]);
   },
 
   silu(op, g) {
@@ -29,7 +28,7 @@ export const activation = {
     const x = op.value("x");
     const mode = op.oneOf("mode", ["EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"], "EXACT");
     if (mode === "SIGMOID_APPROXIMATION") {
-      const gate = g.node("Sigmoid", [g.node("Mul", [x, constantLike(g, x, 1.702)])]);
+      const gate = g.node("Sigmoid", [g.node("Mul", [x, scalarLike(g, x, 1.702)])]);
       return g.node("Mul", [x, gate]);
     }
     return g.node("Gelu", [x], { approximate: mode === "EXACT" ? "none" : "tanh" });
@@ -38,45 +37,42 @@ export const activation = {
   clamped_relu(op, g) {
     const x = op.value("x");
     const leaky = g.node("LeakyRelu", [x], { alpha: op.float("alpha") });
-    return g.node("Min", [leaky, constantLike(g, x, op.float("beta"))]);
+    return g.node("Min", [leaky, scalarLike(g, x, op.float("beta"))]);
   },
 
   // ONNX ThresholdedRelu drops x when x equals alpha; MIL keeps it.
-  thresholded_relu(op, g) {
-    const x = op.value("x");
-    const kept = g.node("GreaterOrEqual", [x, constantLike(g, x, op.float("alpha"))]);
-    return g.node("Where", [kept, x, constantLike(g, x, 0)]);
-  },
+  thresholded_relu: (op, g) =>
+    g.node("ThresholdedRelu", [op.value("x")], { alpha: justBelow(op.float("alpha")) }),
 
   scaled_tanh(op, g) {
     const x = op.value("x");
-    const inner = g.node("Tanh", [g.node("Mul", [x, constantLike(g, x, op.float("beta"))])]);
-    return g.node("Mul", [inner, constantLike(g, x, op.float("alpha"))]);
+    const inner = g.node("Tanh", [g.node("Mul", [x, scalarLike(g, x, op.float("beta"))])]);
+    return g.node("Mul", [inner, scalarLike(g, x, op.float("alpha"))]);
   },
 
   linear_activation(op, g) {
     const x = op.value("x");
-    const scaled = g.node("Mul", [x, constantLike(g, x, op.float("alpha"))]);
-    return g.node("Add", [scaled, constantLike(g, x, op.float("beta"))]);
+    const scaled = g.node("Mul", [x, scalarLike(g, x, op.float("alpha"))]);
+    return g.node("Add", [scaled, scalarLike(g, x, op.float("beta"))]);
   },
 
-  prelu: (op, g) => g.node("PRelu", [op.value("x"), perChannel(op, g, "alpha")]),
+  prelu(op, g) {
+    const x = op.value("x");
+    return g.node("PRelu", [x, channelVector(op, g, "alpha", x)]);
+  },
 
   softplus_parametric(op, g) {
-    const inner = g.node("Softplus", [g.node("Mul", [op.value("x"), perChannel(op, g, "beta")])]);
-    return g.node("Mul", [inner, perChannel(op, g, "alpha")]);
+    const x = op.value("x");
+    const inner = g.node("Softplus", [g.node("Mul", [x, channelVector(op, g, "beta", x)])]);
+    return g.node("Mul", [inner, channelVector(op, g, "alpha", x)]);
   },
 } satisfies OpTable;
 
-/** A scalar constant of x's element type. */
-function constantLike(g: Graph, x: Value, value: number): Value {
-  return g.cast(g.scalar(value, "float32"), x.dtype === "float16" ? "float16" : "float32");
-}
-
-/** A vector of one number a channel, shaped to broadcast along axis 1 of x. */
-function perChannel(op: Op, g: Graph, name: string): Value {
-  const x = op.value("x");
-  const values = g.cast(op.value(name), x.dtype === "float16" ? "float16" : "float32");
-  const trailing = Math.max(op.rank(x) - 2, 0);
-  return g.node("Reshape", [values, g.vector([-1, ...Array<number>(trailing).fill(1)])]);
+/** The greatest single-precision number below this one. */
+function justBelow(number: number): number {
+  const bits = new DataView(new ArrayBuffer(4));
+  bits.setFloat32(0, number);
+  if (number === 0) return -(2 ** -149);
+  bits.setUint32(0, bits.getUint32(0) + (number > 0 ? -1 : 1));
+  return bits.getFloat32(0);
 }
