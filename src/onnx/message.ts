@@ -100,7 +100,8 @@ function nodeMessage(node: Node, pruned: Pruned): MessageInitShape<typeof NodePr
     name: node.name,
     opType: node.op,
     domain: node.domain,
-    input: [...node.inputs],
+    // ONNX Runtime crashes on LayerNormalization with a last input that is named and absent.
+    input: node.inputs.slice(0, node.inputs.findLastIndex((name) => name !== "") + 1),
     output: [...node.outputs],
     attribute,
   };
