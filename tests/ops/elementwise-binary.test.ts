@@ -1,8 +1,9 @@
 // MIL's element-wise ops of two operands, and select. Broadcasting, halves and whole numbers: scripts/fixtures/ops/elementwise.py.
 
-import { f32, tensorOf } from "../../src/core/tensor.ts";
+import { describe, expect, test } from "bun:test";
+import { f32, numbersOf, tensorOf } from "../../src/core/tensor.ts";
 import { elementwiseBinary } from "../../src/lowering/mil/elementwise-binary.ts";
-import { opCases } from "../support/op-cases.ts";
+import { opCases, runOp } from "../support/op-cases.ts";
 import { fixtureRows } from "../support/op-fixtures.ts";
 
 const inf = Number.POSITIVE_INFINITY;
@@ -35,12 +36,6 @@ opCases("elementwise-binary", [
     inputs: { x: f32([1, 2]) },
     constants: { y: tensorOf("float16", [0.5, 0.25]) },
     expect: f32([1.5, 2.25]),
-  },
-  {
-    name: "floor_div of whole numbers survives a zero divisor elsewhere in the tensor",
-    op: "floor_div",
-    inputs: { x: tensorOf("int32", [7, -7]), y: tensorOf("int32", [2, 2]) },
-    expect: tensorOf("int32", [3, -4]),
   },
   {
     name: "real_div by zero is infinite, 0 / 0 is no number",
@@ -120,3 +115,27 @@ opCases("select", [
     expect: tensorOf(dtype, [1, 0, 1, 0], [2, 2]),
   })),
 ]);
+
+// As integers, the first of these divisions ends the process on x86. What the result is, one too large for its type,
+// depends on the processor; the element beside it does not.
+describe("division of whole numbers that has no result", () => {
+  for (const op of ["real_div", "floor_div", "mod"]) {
+    for (const [x, y] of [
+      [-2147483648, -1],
+      [7, 0],
+    ] as const) {
+      const operand = { y: tensorOf("int32", [y, -2]) };
+      for (const where of ["inputs", "constants"] as const) {
+        test(`${op} of ${x} by ${y} among the ${where} spoils its own element alone`, async () => {
+          const inputs = { x: tensorOf("int32", [x, 6]), ...(where === "inputs" ? operand : {}) };
+          const constants = where === "constants" ? operand : {};
+          const { quotient } = await runOp(
+            { op, inputs, constants },
+            { quotient: { dtype: "int32", shape: [2] } },
+          );
+          expect(quotient && numbersOf(quotient)[1]).toBe(op === "mod" ? 0 : -3);
+        });
+      }
+    }
+  }
+});

@@ -26,14 +26,14 @@ export const elementwiseBinary = {
   /** Whole numbers divide as reals and are then truncated. */
   real_div(op, g) {
     const [x, y] = operands(op, g);
-    if (isFloatValue(x) || hasNoZero(op, y)) return g.node("Div", [x, y]);
-    return g.cast(realQuotient(g, x, y), denseDType(x));
+    if (isFloatValue(x) || divides(op, y)) return g.node("Div", [x, y]);
+    return g.cast(g.node("Div", [asReal(g, x), asReal(g, y)]), denseDType(x));
   },
 
   floor_div(op, g) {
     const [x, y] = operands(op, g);
-    if (isFloatValue(x)) return g.node("Floor", [g.node("Div", [x, y])]);
-    if (!hasNoZero(op, y)) return g.cast(g.node("Floor", [realQuotient(g, x, y)]), denseDType(x));
+    if (isFloatValue(x)) return floorQuotient(g, x, y);
+    if (!divides(op, y)) return g.cast(floorQuotient(g, asReal(g, x), asReal(g, y)), denseDType(x));
     // ONNX's integer Div truncates, its Mod has the divisor's sign: taking the remainder off first makes it exact.
     return g.node("Div", [g.node("Sub", [x, g.node("Mod", [x, y])]), y]);
   },
@@ -41,9 +41,9 @@ export const elementwiseBinary = {
   /** The remainder has the divisor's sign, as in Python. */
   mod(op, g) {
     const [x, y] = operands(op, g);
-    if (!isFloatValue(x)) return g.node("Mod", [x, y]);
-    const whole = g.node("Floor", [g.node("Div", [x, y])]);
-    return g.node("Sub", [x, g.node("Mul", [whole, y])]);
+    if (isFloatValue(x)) return remainder(g, x, y);
+    if (divides(op, y)) return g.node("Mod", [x, y]);
+    return g.cast(remainder(g, asReal(g, x), asReal(g, y)), denseDType(x));
   },
 
   select(op, g) {
@@ -69,12 +69,24 @@ function unify(g: Graph, x: Value, y: Value): readonly [Value, Value] {
   return isFloatValue(y) && !isFloatValue(x) ? [g.cast(x, denseDType(y)), y] : [x, g.cast(y, denseDType(x))];
 }
 
-/** Known to divide without failing: ONNX Runtime ends the run at an integer zero. */
-function hasNoZero(op: Op, y: Value): boolean {
-  return y.constant !== undefined && (op.numbers("y")?.every((number) => number !== 0) ?? false);
+/**
+ * Whether whole numbers may be divided by y as whole numbers. ONNX Runtime ends the run at a divisor 0, and at -2^31
+ * divided by -1 the processor ends the process: only constants without 0 and -1 are safe.
+ */
+function divides(op: Op, y: Value): boolean {
+  if (y.constant === undefined) return false;
+  return op.numbers("y")?.every((number) => number !== 0 && number !== -1) ?? false;
 }
 
-/** Exact enough for every int32: a double holds the quotient to more than 2^-31 of the next whole number. */
-function realQuotient(g: Graph, x: Value, y: Value): Value {
-  return g.node("Div", [g.cast(x, "float64"), g.cast(y, "float64")]);
+/** A double holds every int32, and the quotient of two to less than the distance from the next whole number. */
+function asReal(g: Graph, value: Value): Value {
+  return g.cast(value, "float64");
+}
+
+function floorQuotient(g: Graph, x: Value, y: Value): Value {
+  return g.node("Floor", [g.node("Div", [x, y])]);
+}
+
+function remainder(g: Graph, x: Value, y: Value): Value {
+  return g.node("Sub", [x, g.node("Mul", [floorQuotient(g, x, y), y])]);
 }
