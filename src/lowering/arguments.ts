@@ -6,7 +6,7 @@ import type { Value } from "../onnx/types.ts";
 import type { Op } from "./op.ts";
 
 /** The element type of a value; 4-bit weights have none that arithmetic could use, and count as their 8-bit kin. */
-export function denseDType(value: Value): DType {
+export function denseDType(value: Pick<Value, "dtype">): DType {
   if (value.dtype === "int4") return "int8";
   return value.dtype === "uint4" ? "uint8" : value.dtype;
 }

@@ -2,7 +2,7 @@
 
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
-import type { MilBlock, MilFunction, MilNamedType } from "../formats/mil.ts";
+import type { MilBlock, MilFunction, MilNamedType, MilOp } from "../formats/mil.ts";
 import { Graph } from "../onnx/graph.ts";
 import type { Shape, Value } from "../onnx/types.ts";
 import { isDense, type Lowering, Op } from "./op.ts";
@@ -50,18 +50,30 @@ export interface LoweredClassifier {
   readonly probabilitiesName: string | undefined;
 }
 
+/** The condition of a loop is lowered twice, so that nested ones multiply: this bounds what a small file can ask for. */
+const maxLoweredOps = 2_000_000;
+
 /** Throws UNSUPPORTED naming every op without a lowering, with counts, before any work. */
 export function lower(fn: MilFunction, options: LowerOptions = {}): Lowered {
   refuseMissing(fn);
   const graph = new Graph();
-  const scope = new Scope(graph, { opset: fn.opset, precision: options.precision ?? "float32" });
+  let loweredOps = 0;
+  const scope = new Scope(graph, {
+    opset: fn.opset,
+    precision: options.precision ?? "float32",
+    lowerBlock(inner, block) {
+      loweredOps += block.operations.length;
+      if (loweredOps > maxLoweredOps) throw tooLarge(fn.name);
+      return lowerBlock(inner, block);
+    },
+  });
   const inputs: Port[] = [];
-  const stateInputs: StatePort[] = [];
+  const stateInputs: StateInput[] = [];
   for (const input of fn.inputs) {
     if (input.type.kind === "state") stateInputs.push(defineState(scope, input));
     else inputs.push(defineInput(scope, input));
   }
-  lowerBlock(scope, fn.block);
+  scope.lowerBlock(fn.block);
 
   const { classifier } = scope;
   const hosted = new Set([classifier?.labelName, classifier?.probabilitiesName]);
@@ -73,8 +85,8 @@ export function lower(fn: MilFunction, options: LowerOptions = {}): Lowered {
   return { graph, inputs, outputs, states, classifier: classifier && finishClassifier(graph, classifier) };
 }
 
-/** Lowers a block's ops into the scope's graph; gives the values of its outputs. Control flow calls it for nested blocks. */
-export function lowerBlock(scope: Scope, block: MilBlock): readonly Value[] {
+/** Lowers a block's ops into the scope's graph; gives the values of its outputs. */
+function lowerBlock(scope: Scope, block: MilBlock): readonly Value[] {
   for (const milOp of block.operations) {
     if (milOp.type === "const") {
       const value = milOp.attributes.get("val") ?? new Op(milOp, scope).bad('attribute "val" is missing');
@@ -97,12 +109,30 @@ export function missingOps(fn: MilFunction): ReadonlyMap<string, number> {
   const missing = new Map<string, number>();
   const visit = (block: MilBlock): void => {
     for (const op of block.operations) {
-      if (op.type !== "const" && !milOps.has(op.type)) missing.set(op.type, (missing.get(op.type) ?? 0) + 1);
+      if (op.type !== "const" && !milOps.has(op.type)) {
+        const name = nameOfMissing(op);
+        missing.set(name, (missing.get(name) ?? 0) + 1);
+      }
       op.blocks.forEach(visit);
     }
   };
   visit(fn.block);
   return missing;
+}
+
+/** Custom layers are code outside of the model: each class is missing on its own. */
+function nameOfMissing(op: MilOp): string {
+  if (op.type !== "custom_layer") return op.type;
+  const name = op.attributes.get("class_name");
+  const [className] = name?.kind === "strings" ? name.values : [];
+  return className === undefined ? op.type : `${op.type} ${JSON.stringify(className)}`;
+}
+
+function tooLarge(name: string): CoremlxError {
+  return new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot run function "${name}": it unfolds into more than ${maxLoweredOps} ops`,
+  );
 }
 
 function refuseMissing(fn: MilFunction): void {
@@ -178,7 +208,13 @@ function denseType(name: string, value: Value): DType {
   );
 }
 
-function defineState(scope: Scope, input: MilNamedType): StatePort {
+interface StateInput {
+  readonly port: StatePort;
+  /** What the program reads before it writes. */
+  readonly initial: Value;
+}
+
+function defineState(scope: Scope, input: MilNamedType): StateInput {
   const { name, type } = input;
   const wrapped = type.kind === "state" ? type.wrapped : type;
   if (wrapped.kind !== "tensor" || wrapped.dtype === "string" || !isDense(wrapped.dtype)) {
@@ -189,15 +225,17 @@ function defineState(scope: Scope, input: MilNamedType): StatePort {
     throw new CoremlxError("BAD_MODEL", `Cannot lower state "${name}": a state needs a fixed shape`);
   });
   const value = scope.graph.input(name, wrapped.dtype, shape);
-  scope.writeState(name, scope.graph.cast(value, scope.graphDType(wrapped.dtype)));
-  return { feature: name, dtype: wrapped.dtype, shape, input: value.name, output: undefined };
+  const initial = scope.graph.cast(value, scope.graphDType(wrapped.dtype));
+  scope.writeState(name, initial);
+  const port = { feature: name, dtype: wrapped.dtype, shape, input: value.name, output: undefined };
+  return { port, initial };
 }
 
-function finishState(scope: Scope, state: StatePort): StatePort {
+function finishState(scope: Scope, { port, initial }: StateInput): StatePort {
   const { graph } = scope;
-  const value = scope.readState(state.feature);
-  if (value === undefined) return state;
-  return { ...state, output: graph.output(`${state.feature}__out`, graph.cast(value, state.dtype)).name };
+  const value = scope.readState(port.feature);
+  if (value === undefined || value.name === initial.name) return port;
+  return { ...port, output: graph.output(`${port.feature}__out`, graph.cast(value, port.dtype)).name };
 }
 
 function finishClassifier(graph: Graph, classifier: NonNullable<Scope["classifier"]>): LoweredClassifier {

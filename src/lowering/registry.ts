@@ -3,17 +3,23 @@
 import { activation } from "./mil/activation.ts";
 import { classify } from "./mil/classify.ts";
 import { compression } from "./mil/compression.ts";
+import { controlFlow } from "./mil/control-flow.ts";
 import { conv } from "./mil/conv.ts";
 import { elementwiseBinary } from "./mil/elementwise-binary.ts";
 import { elementwiseUnary } from "./mil/elementwise-unary.ts";
 import { imageResizing } from "./mil/image-resizing.ts";
 import { linear } from "./mil/linear.ts";
+import { lists } from "./mil/lists.ts";
 import { nonMaximumSuppression } from "./mil/non-maximum-suppression.ts";
 import { normalization } from "./mil/normalization.ts";
 import { pool } from "./mil/pool.ts";
 import { random } from "./mil/random.ts";
 import { recurrent } from "./mil/recurrent.ts";
 import { reduction } from "./mil/reduction.ts";
+import { scatterGather } from "./mil/scatter-gather.ts";
+import { states } from "./mil/states.ts";
+import { tensorOperation } from "./mil/tensor-operation.ts";
+import { tensorTransformation } from "./mil/tensor-transformation.ts";
 import { transformers } from "./mil/transformers.ts";
 import type { Lowering, OpTable } from "./op.ts";
 
@@ -33,16 +39,22 @@ export const milOps = mergeFamilies({
   activation,
   classify,
   compression,
+  controlFlow,
   conv,
   elementwiseBinary,
   elementwiseUnary,
   imageResizing,
   linear,
+  lists,
   nonMaximumSuppression,
   normalization,
   pool,
   random,
   recurrent,
   reduction,
+  scatterGather,
+  states,
+  tensorOperation,
+  tensorTransformation,
   transformers,
 });
