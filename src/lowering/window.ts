@@ -2,6 +2,7 @@
 
 import type { Graph } from "../onnx/graph.ts";
 import type { Attributes, Dim, Value } from "../onnx/types.ts";
+import { scalarLike } from "./arguments.ts";
 import type { Op } from "./op.ts";
 
 export type Padding =
@@ -81,11 +82,22 @@ export function onnxPads(before: readonly number[], after: readonly number[]): r
   return pads.some((pad) => pad !== 0) ? pads : undefined;
 }
 
+/** The window over an input that is padded already. */
+export function withoutPadding(window: Window): Window {
+  const zeros = window.strides.map(() => 0);
+  return { ...window, padding: { kind: "explicit", before: zeros, after: zeros } };
+}
+
 /**
- * x padded with zeros by a Pad node for "same" at run time, and the window without padding: ONNX Runtime's auto_pad
- * ignores dilations.
+ * x padded for "same" by nodes, with zeros or another number: where ONNX Runtime's auto_pad fails, which ignores dilations
+ * and lets pools skip elements when the stride exceeds the kernel.
  */
-export function padAtRunTime(g: Graph, x: Value, window: Window & { kernel: readonly number[] }): Value {
+export function padAtRunTime(
+  g: Graph,
+  x: Value,
+  window: Window & { readonly kernel: readonly number[] },
+  fill = 0,
+): Value {
   const { kernel, strides, dilations, padding } = window;
   const lower = padding.kind === "same" && padding.lower;
   const rank = kernel.length;
@@ -100,7 +112,7 @@ export function padAtRunTime(g: Graph, x: Value, window: Window & { kernel: read
   const rest = g.node("Sub", [total, half]);
   const none = g.vector([0, 0]);
   const pads = g.node("Concat", lower ? [none, rest, none, half] : [none, half, none, rest], { axis: 0 });
-  return g.node("Pad", [x, pads]);
+  return g.node("Pad", fill === 0 ? [x, pads] : [x, pads, scalarLike(g, x, fill)]);
 }
 
 interface PaddingShape {

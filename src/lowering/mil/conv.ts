@@ -5,7 +5,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { castLike } from "../arguments.ts";
 import { numbersOfMil, type Op, type OpTable } from "../op.ts";
-import { padAtRunTime, readWindow, windowAttributes } from "../window.ts";
+import { padAtRunTime, readWindow, windowAttributes, withoutPadding } from "../window.ts";
 import { convTranspose } from "./conv-transpose.ts";
 
 export const conv = {
@@ -27,13 +27,12 @@ function convolve(op: Op, g: Graph, weight: Value): Value {
 
   const bias = op.optional("bias");
   const parameters = [castLike(g, weight, x), bias && castLike(g, bias, x)];
-  const { kernel, strides, dilations, padding } = window;
+  const { kernel, dilations, padding } = window;
   if (padding.kind === "same" && dilations.some((dilation) => dilation !== 1)) {
     if (kernel === undefined) return op.unsupported("same padding of a dilated kernel of unknown size");
     const padded = padAtRunTime(g, x, { ...window, kernel });
-    const zeros = strides.map(() => 0);
-    const valid = { ...window, padding: { kind: "explicit", before: zeros, after: zeros } as const };
-    return g.node("Conv", [padded, ...parameters], { ...windowAttributes(valid), group: groups });
+    const attributes = windowAttributes(withoutPadding(window));
+    return g.node("Conv", [padded, ...parameters], { ...attributes, group: groups });
   }
   return g.node("Conv", [x, ...parameters], { ...windowAttributes(window), group: groups });
 }

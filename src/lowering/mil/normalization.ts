@@ -61,10 +61,16 @@ export const normalization = {
     const x = op.value("x");
     const size = op.int("size");
     if (size < 1) op.bad(`"size" must be positive, got ${size}`);
+    const rank = op.rank(x);
+    if (rank < 3 || rank > 4) op.bad(`"x" must have rank 3 or 4, got ${rank}`);
     const factors = { alpha: op.float("alpha", 1e-4), beta: op.float("beta", 0.75), k: op.float("k", 1) };
     const { alpha, beta, k } = factors;
-    if (size % 2 === 1) return g.node("LRN", [x], { size, alpha, beta, bias: k });
-    return evenResponseNorm(op, g, x, { size, ...factors });
+    if (size % 2 === 0) return evenResponseNorm(op, g, x, { size, ...factors });
+    // ONNX Runtime wants two spatial axes.
+    const missing = Array.from({ length: 4 - rank }, (_, index) => rank + index);
+    const image = missing.length > 0 ? g.node("Unsqueeze", [x, g.vector(missing)]) : x;
+    const normalized = g.node("LRN", [image], { size, alpha, beta, bias: k });
+    return missing.length > 0 ? g.node("Squeeze", [normalized, g.vector(missing)]) : normalized;
   },
 } satisfies OpTable;
 

@@ -2,8 +2,16 @@
 
 import type { Graph } from "../../onnx/graph.ts";
 import type { Attributes, Value } from "../../onnx/types.ts";
+import { scalarLike } from "../arguments.ts";
 import type { Op, OpTable } from "../op.ts";
-import { readWindow, spatialInts, type Window, windowAttributes } from "../window.ts";
+import {
+  padAtRunTime,
+  readWindow,
+  spatialInts,
+  type Window,
+  windowAttributes,
+  withoutPadding,
+} from "../window.ts";
 
 export const pool = {
   max_pool: (op, g) => slide(op, g, { kind: "MaxPool", largestRank: 5 }),
@@ -31,12 +39,20 @@ function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): 
   const window = readWindow(op, { x, kernel });
   const roundsUp = op.bool("ceil_mode", false);
   if (roundsUp) checkCeilMode(op, x, kernel, window);
-  return g.node(kind, [x], {
-    ...windowAttributes(window),
-    kernel_shape: kernel,
-    ceil_mode: roundsUp ? 1 : undefined,
-    ...attributes,
-  });
+  const given = { ...attributes, kernel_shape: kernel, ceil_mode: roundsUp ? 1 : undefined };
+  const skips = kernel.some((length, axis) => length < (window.strides[axis] ?? 1));
+  if (window.padding.kind === "explicit" || !skips) {
+    return g.node(kind, [x], { ...windowAttributes(window), ...given });
+  }
+  const apply = (value: Value, fill: number): Value => {
+    const padded = padAtRunTime(g, value, { ...window, kernel }, fill);
+    return g.node(kind, [padded], { ...windowAttributes(withoutPadding(window)), ...given });
+  };
+  const pooled = apply(x, kind === "MaxPool" ? Number.NEGATIVE_INFINITY : 0);
+  if (attributes["count_include_pad"] !== 0) return pooled;
+  // Padding is not counted: divide by the share of each window that lies inside x.
+  const shape = g.node("Concat", [g.vector([1, 1]), g.node("Shape", [x], { start: 2 })], { axis: 0 });
+  return g.node("Div", [pooled, apply(g.node("Expand", [scalarLike(g, x, 1), shape]), 0)]);
 }
 
 function checkCeilMode(op: Op, x: Value, kernel: readonly number[], { strides, padding }: Window): void {

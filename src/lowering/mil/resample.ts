@@ -16,10 +16,11 @@ export function resample(op: Op, g: Graph): Value {
   checkRank(op, x, "x", 4);
   checkRank(op, coordinates, "coordinates", 4);
   const padding = op.oneOf("padding_mode", paddingModes);
-  const mode = op.oneOf("sampling_mode", ["nearest", "bilinear"]);
-  const grid = samplingGrid(op, g, { x, coordinates: g.cast(coordinates, "float32"), padding });
+  const mode = op.oneOf("sampling_mode", ["nearest", "bilinear"]) === "nearest" ? "nearest" : "linear";
+  const wide = g.cast(coordinates, "float32");
+  const grid = samplingGrid(op, g, { x, coordinates: wide, mode, padding });
   const fill = padding === "constant" ? op.float("padding_value", 0) : 0;
-  return sampleGrid(g, { x, ...grid, mode: mode === "bilinear" ? "linear" : "nearest", padding, fill });
+  return sampleGrid(g, { x, ...grid, mode, fill });
 }
 
 /** x [B, C, H, W], transform_matrix [B or 1, 6]; gives [B, C, output_height, output_width]. */
@@ -100,29 +101,58 @@ export function sampleGrid(g: Graph, { x, grid, alignsCorners, mode, padding, fi
 
 interface Coordinates {
   readonly x: Value;
+  /** float32. */
   readonly coordinates: Value;
-  readonly padding: (typeof paddingModes)[number];
+  readonly mode: Sampling["mode"];
+  readonly padding: Sampling["padding"];
 }
 
-/**
- * Coordinates in ONNX's normalization. reflection turns back at pixel centres, which is ONNX's rule when corners are
- * aligned; symmetric turns back at outer edges, its rule when they are not.
- */
+/** The grid in ONNX's normalization, and the padding that is still to be done. */
 function samplingGrid(
   op: Op,
   g: Graph,
-  { x, coordinates, padding }: Coordinates,
-): Pick<Sampling, "grid" | "alignsCorners"> {
-  const mode = op.oneOf("coordinates_mode", coordinateModes);
-  const given = mode === "unnormalized" ? undefined : op.bool("align_corners");
-  const alignsCorners = padding === "reflection" || (padding !== "symmetric" && (given ?? false));
+  given: Coordinates,
+): Pick<Sampling, "grid" | "alignsCorners" | "padding"> {
+  const { x, coordinates, mode, padding } = given;
+  const kind = op.oneOf("coordinates_mode", coordinateModes);
+  const isAligned = kind === "unnormalized" ? undefined : op.bool("align_corners");
   const normalized =
-    mode === "normalized_zero_to_one"
+    kind === "normalized_zero_to_one"
       ? scale(g, coordinates, g.scalar(2, "float32"), g.scalar(-1, "float32"))
       : coordinates;
-  if (given === alignsCorners) return { grid: normalized, alignsCorners };
-  const { factor, offset } = renormalization(g, x, { from: given, to: alignsCorners });
-  return { grid: scale(g, normalized, factor, offset), alignsCorners };
+  const isReflected = padding === "reflection" || padding === "symmetric";
+  if (mode === "nearest" && (isReflected || isAligned === undefined)) {
+    const scaled = renormalization(g, x, { from: isAligned, to: undefined });
+    const pixels = scaled ? scale(g, normalized, scaled.factor, scaled.offset) : normalized;
+    const back = renormalization(g, x, { from: undefined, to: false });
+    const whole = g.node("Round", [isReflected ? reflect(g, x, pixels, padding) : pixels]);
+    const grid = back ? scale(g, whole, back.factor, back.offset) : whole;
+    return { grid, alignsCorners: false, padding: isReflected ? "border" : padding };
+  }
+  // reflection turns back at pixel centres, which is ONNX's rule when corners are aligned; symmetric turns back at outer
+  // edges, its rule when they are not.
+  const alignsCorners = padding === "reflection" || (padding !== "symmetric" && (isAligned ?? false));
+  const scaled =
+    isAligned === alignsCorners ? undefined : renormalization(g, x, { from: isAligned, to: alignsCorners });
+  return {
+    grid: scaled ? scale(g, normalized, scaled.factor, scaled.offset) : normalized,
+    alignsCorners,
+    padding,
+  };
+}
+
+/** Pixel positions folded back into the image. ONNX Runtime would round them first, which differs halfway between pixels. */
+function reflect(g: Graph, x: Value, pixels: Value, padding: "reflection" | "symmetric"): Value {
+  const { size, last } = imageSize(g, x);
+  const half = g.scalar(0.5, "float32");
+  const [shifted, length] = padding === "symmetric" ? [g.node("Add", [pixels, half]), size] : [pixels, last];
+  const period = g.node("Mul", [length, g.scalar(2, "float32")]);
+  const divisor = g.node("Max", [period, g.scalar(1, "float32")]);
+  const turns = g.node("Floor", [g.node("Div", [shifted, divisor])]);
+  const place = g.node("Sub", [shifted, g.node("Mul", [turns, divisor])]);
+  const folded = g.node("Min", [place, g.node("Sub", [period, place])]);
+  const inside = padding === "symmetric" ? g.node("Sub", [folded, half]) : folded;
+  return g.node("Min", [g.node("Max", [inside, g.scalar(0, "float32")]), last]);
 }
 
 function scale(g: Graph, value: Value, factor: Value, offset: Value): Value {
@@ -132,39 +162,45 @@ function scale(g: Graph, value: Value, factor: Value, offset: Value): Value {
 /** `undefined`: pixels. Else whether -1 and 1 are the centres of the outer pixels, or the outer edges. */
 interface Renormalization {
   readonly from: boolean | undefined;
-  readonly to: boolean;
+  readonly to: boolean | undefined;
 }
 
 /**
- * [factor, offset] for x and for y. Pixel p of a coordinate c: p = c, or (c + 1) / 2 * (size - 1) with corners aligned,
- * or ((c + 1) * size - 1) / 2 without. Back: c = 2p / (size - 1) - 1, or (2p + 1) / size - 1. In all of them
- * c' = c * a / d + b / d - 1; of a single pixel with corners aligned any c' is right.
+ * factor and offset for x and for y; `undefined` where nothing changes. Pixel p of a coordinate c: p = c, or
+ * (c + 1) / 2 * (size - 1) with corners aligned, or ((c + 1) * size - 1) / 2 without. Back: c = 2p / (size - 1) - 1, or
+ * (2p + 1) / size - 1. Of a single pixel with corners aligned any c is right.
  */
 function renormalization(
   g: Graph,
   x: Value,
   { from, to }: Renormalization,
-): { factor: Value; offset: Value } {
+): { readonly factor: Value; readonly offset: Value } | undefined {
+  if (from === to) return undefined;
+  const { size, last } = imageSize(g, x);
+  const number = (value: number): Value => g.scalar(value, "float32");
+  // Twice the pixel position is c * slope + start.
+  const slope = from === undefined ? number(2) : from ? last : size;
+  const start = from === undefined ? number(0) : last;
+  if (to === undefined) {
+    return { factor: g.node("Mul", [slope, number(0.5)]), offset: g.node("Mul", [start, number(0.5)]) };
+  }
+  const extent = to ? g.node("Max", [last, number(1)]) : size;
+  const shifted = to ? start : g.node("Add", [start, number(1)]);
+  return {
+    factor: g.node("Div", [slope, extent]),
+    offset: g.node("Sub", [g.node("Div", [shifted, extent]), number(1)]),
+  };
+}
+
+/** [W, H] and [W - 1, H - 1] of an image, float32. */
+function imageSize(g: Graph, x: Value): { readonly size: Value; readonly last: Value } {
   const [, , height, width] = x.shape ?? [];
   if (typeof height === "number" && typeof width === "number") {
-    const pairs = [width, height].map((size): [number, number] => {
-      const a = from === undefined ? 2 : from ? size - 1 : size;
-      const b = (from === undefined ? 0 : size - 1) + (to ? 0 : 1);
-      const d = to ? Math.max(size - 1, 1) : size;
-      return [a / d, b / d - 1];
-    });
-    const [factors, offsets] = [pairs.map(([factor]) => factor), pairs.map(([, offset]) => offset)];
-    return { factor: g.vector(factors, "float32"), offset: g.vector(offsets, "float32") };
+    return {
+      size: g.vector([width, height], "float32"),
+      last: g.vector([width - 1, height - 1], "float32"),
+    };
   }
-  const one = g.scalar(1, "float32");
   const size = g.cast(g.node("Gather", [g.node("Shape", [x]), g.vector([3, 2])]), "float32");
-  const last = g.node("Sub", [size, one]);
-  const a = from === undefined ? g.scalar(2, "float32") : from ? last : size;
-  const fromPixels = to ? g.scalar(0, "float32") : one;
-  const b = from === undefined ? fromPixels : to ? last : size;
-  const d = to ? g.node("Max", [last, one]) : size;
-  return {
-    factor: g.node("Div", [a, d]),
-    offset: g.node("Sub", [g.node("Div", [b, d]), one]),
-  };
+  return { size, last: g.node("Sub", [size, g.scalar(1, "float32")]) };
 }

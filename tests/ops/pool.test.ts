@@ -1,0 +1,68 @@
+// The pools. Expected values: by hand here, in numpy in scripts/fixtures/ops/pool.py.
+
+import { f32 } from "../../src/core/tensor.ts";
+import { opCases } from "../support/op-cases.ts";
+import { fixtureRows } from "../support/op-fixtures.ts";
+
+const x = f32([1, 2, 3, 4, 5], [1, 1, 5]);
+const image = f32([1], [1, 1, 1, 1]);
+
+opCases("pool", [
+  {
+    name: "avg_pool counts padding unless told otherwise",
+    op: "avg_pool",
+    inputs: { x },
+    constants: { kernel_sizes: [2], strides: [4], pad_type: "custom", pad: [1, 0] },
+    expect: f32([0.5, 4.5], [1, 1, 2]),
+  },
+  ...fixtureRows("pool"),
+  {
+    name: "ceil_mode refuses asymmetric pads",
+    op: "max_pool",
+    inputs: { x },
+    constants: { kernel_sizes: [2], pad_type: "custom", pad: [1, 0], ceil_mode: true },
+    expect: { error: '"pad" must be symmetric with "ceil_mode", got 1 and 0', code: "BAD_MODEL" },
+  },
+  {
+    name: "ceil_mode refuses same",
+    op: "max_pool",
+    inputs: { x },
+    constants: { kernel_sizes: [2], pad_type: "same", ceil_mode: true },
+    expect: { error: '"ceil_mode" does not go with pad_type "same"', code: "BAD_MODEL" },
+  },
+  {
+    name: "ceil_mode refuses three axes",
+    op: "max_pool",
+    inputs: { x: f32([1], [1, 1, 1, 1, 1]) },
+    constants: { kernel_sizes: [1, 1, 1], pad_type: "valid", ceil_mode: true },
+    expect: { error: '"ceil_mode" is for 1 or 2 spatial axes, got 3', code: "BAD_MODEL" },
+  },
+  {
+    name: "ceil_mode refuses a window that begins behind the input",
+    op: "max_pool",
+    inputs: { x },
+    constants: { kernel_sizes: [1], strides: [3], pad_type: "valid", ceil_mode: true },
+    expect: { error: "ceil_mode with a window behind the input's end is not supported", code: "UNSUPPORTED" },
+  },
+  {
+    name: "l2_pool refuses three axes",
+    op: "l2_pool",
+    inputs: { x: f32([1], [1, 1, 1, 1, 1]) },
+    constants: { kernel_sizes: [1, 1, 1], pad_type: "valid" },
+    expect: { error: '"x" must have rank 3 to 4, got 5', code: "BAD_MODEL" },
+  },
+  {
+    name: "a kernel for other axes is refused",
+    op: "avg_pool",
+    inputs: { x: image },
+    constants: { kernel_sizes: [1], pad_type: "valid" },
+    expect: { error: '"kernel_sizes" must have 2 values, got 1', code: "BAD_MODEL" },
+  },
+  {
+    name: "pad_type is required",
+    op: "avg_pool",
+    inputs: { x: image },
+    constants: { kernel_sizes: [1, 1] },
+    expect: { error: 'input "pad_type" is missing', code: "BAD_MODEL" },
+  },
+]);
