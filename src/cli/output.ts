@@ -1,7 +1,7 @@
 // The process as a command sees it: streams, environment, colours. stdout is for results, stderr for everything else.
 
 import { writeSync } from "node:fs";
-import { errnoOf } from "../core/errors.ts";
+import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
 
 export interface Io {
   readonly cwd: string;
@@ -31,9 +31,41 @@ export function writeAll(fd: number, data: string | Uint8Array): void {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === "EPIPE") throw new BrokenPipe();
-      if (errno !== "EAGAIN") throw error;
+      if (errno !== "EAGAIN") throw streamError(fd, error);
       Atomics.wait(pause, 0, 0, 2);
     }
+  }
+}
+
+function streamError(fd: number, error: unknown): CoremlxError {
+  const errno = errnoOf(error);
+  const reasons: Readonly<Record<string, string>> = {
+    ENOSPC: "no space is left on the device",
+    EBADF: "it is closed",
+    EIO: "the device failed",
+  };
+  const name = fd === 1 ? "the standard output" : fd === 2 ? "the standard error" : `descriptor ${fd}`;
+  return new CoremlxError("IO", `Cannot write to ${name}: ${reasons[errno ?? ""] ?? messageOf(error)}`, {
+    cause: error,
+    ...(errno === "ENOSPC" ? { hint: "Free some space, or send the output elsewhere" } : {}),
+  });
+}
+
+/** Bytes on stdin, up to its end. Rejects with INTERRUPTED when the signal aborts first. */
+export async function readAllStdin(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const interrupted = Promise.withResolvers<never>();
+  const stop = () => interrupted.reject(new CoremlxError("INTERRUPTED", "Interrupted"));
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return new Uint8Array(await Promise.race([Bun.stdin.arrayBuffer(), interrupted.promise]));
+  } catch (error) {
+    if (error instanceof CoremlxError) throw error;
+    throw new CoremlxError("BAD_INPUT", `Cannot read the standard input: ${messageOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

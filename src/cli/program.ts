@@ -4,6 +4,7 @@ import { defineCommand, renderUsage } from "citty";
 import { CoremlxError, type ErrorCode, errnoOf, messageOf } from "../core/errors.ts";
 import { nearest } from "../core/suggest.ts";
 import type { Command } from "./command.ts";
+import { failureForm } from "./failure-form.ts";
 import { BrokenPipe, type Io, painter, plain } from "./output.ts";
 
 /** In the order of the help. Loaded when needed, so that --version stays quick. */
@@ -23,6 +24,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
   config: {
     description: "Show the effective settings and where each comes from",
     load: async () => (await import("./commands/config.ts")).config,
+  },
+  licenses: {
+    description: "Print the licences of what the executable contains",
+    load: async () => (await import("./commands/licenses.ts")).licenses,
   },
   completions: {
     description: "Print shell completions",
@@ -83,11 +88,18 @@ async function dispatch(argv: readonly string[], io: Io): Promise<void> {
 async function findCommand(name: string): Promise<Command> {
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (entry) return entry.load();
+  throw new CoremlxError("USAGE", `Unknown command "${name}"`, { hint: commandHint(name) });
+}
+
+function commandHint(name: string): string {
+  if (name === "version") return 'Did you mean "coremlx --version"?';
+  // A model where a command is due: the first thing people type.
+  if (/\.(mlpackage|mlmodel|mlmodelc)\/?$/i.test(name)) {
+    return `Name a command first: coremlx infer ${name}, or coremlx inspect ${name}`;
+  }
   const near = nearest(name, Object.keys(commands));
-  const list = Object.keys(commands).join(", ");
-  throw new CoremlxError("USAGE", `Unknown command "${name}"`, {
-    hint: near === undefined ? `The commands are ${list}` : `Did you mean "coremlx ${near}"?`,
-  });
+  if (near !== undefined) return `Did you mean "coremlx ${near}"?`;
+  return `The commands are ${Object.keys(commands).join(", ")}`;
 }
 
 async function programHelp(): Promise<string> {
@@ -99,12 +111,12 @@ async function programHelp(): Promise<string> {
   );
   const description = "Run, inspect, measure and serve Core ML models";
   const usage = await renderUsage(defineCommand({ meta: { name: "coremlx", description }, subCommands }));
-  return `${stripColors(usage)}\nEXAMPLES\n\n  coremlx infer model.mlpackage picture.png\n  coremlx inspect model.mlpackage\n`;
+  return `${tidy(usage)}\n\nEXAMPLES\n\n  coremlx infer model.mlpackage picture.png\n  coremlx inspect model.mlpackage\n`;
 }
 
 async function showHelp(command: Command, io: Io): Promise<void> {
   const usage = await renderUsage(command.definition, defineCommand({ meta: { name: "coremlx" } }));
-  io.stdout(`${stripColors(usage)}\nEXAMPLES\n\n${command.examples.map((line) => `  ${line}\n`).join("")}`);
+  io.stdout(`${tidy(usage)}\n\nEXAMPLES\n\n${command.examples.map((line) => `  ${line}\n`).join("")}`);
 }
 
 async function showVersion(rest: readonly string[], io: Io): Promise<void> {
@@ -123,18 +135,24 @@ async function showVersion(rest: readonly string[], io: Io): Promise<void> {
 
 function report(error: unknown, argv: readonly string[], io: Io): number {
   const known = io.signal.aborted ? new CoremlxError("INTERRUPTED", "Interrupted") : asKnown(error);
-  const paint = painter(io, colorOf(argv), "stderr");
-  const isVerbose = argv.includes("--verbose") || argv.includes("-v");
-  io.stderr(`${paint("red", "error:")} ${plain(known.message)}\n`);
-  if (known.hint !== undefined) io.stderr(`${paint("cyan", "hint:")} ${plain(known.hint)}\n`);
-  if (isVerbose && known.code === "INTERNAL" && error instanceof Error)
-    io.stderr(`${plain(error.stack ?? "")}\n`);
-  if (argv.includes("--json")) {
-    const { code, message, hint, details } = known;
-    io.stdout(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
+  const { code, message, details } = known;
+  const hint = known.hint ?? (code === "INTERNAL" ? reportHint : undefined);
+  const form = failureForm(argv, io);
+  const stack = form.isVerbose && code === "INTERNAL" && error instanceof Error ? error.stack : undefined;
+  if (form.isLogJson) {
+    const line = { time: new Date().toISOString(), level: "error", code, message, hint, stack };
+    io.stderr(`${JSON.stringify(line)}\n`);
+  } else {
+    const paint = painter(io, form.color, "stderr");
+    io.stderr(`${paint("red", "error:")} ${plain(message)}\n`);
+    if (hint !== undefined) io.stderr(`${paint("cyan", "hint:")} ${plain(hint)}\n`);
+    if (stack !== undefined) io.stderr(`${plain(stack)}\n`);
   }
-  return exitCodes[known.code];
+  if (form.isJson) io.stdout(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
+  return exitCodes[code];
 }
+
+const reportHint = "Run again with --verbose and report what it prints";
 
 /** System errors become IO; anything else is our own mistake. */
 function asKnown(error: unknown): CoremlxError {
@@ -154,17 +172,13 @@ function asKnown(error: unknown): CoremlxError {
   }
   return new CoremlxError("INTERNAL", `Something went wrong inside coremlx: ${messageOf(error)}`, {
     cause: error,
-    hint: "Run again with --verbose and report what it prints",
+    hint: reportHint,
   });
 }
 
-function colorOf(argv: readonly string[]): string {
-  const joined = argv.find((arg) => arg.startsWith("--color="))?.slice("--color=".length);
-  const at = argv.indexOf("--color");
-  return joined ?? (at === -1 ? undefined : argv[at + 1]) ?? "auto";
-}
-
-/** citty colours by the environment; our help is plain, so that it reads the same everywhere. */
-function stripColors(text: string): string {
-  return Bun.stripANSI(text);
+/** citty colours by the environment and pads its columns; our help is plain, so that it reads the same everywhere. */
+function tidy(usage: string): string {
+  return Bun.stripANSI(usage)
+    .replaceAll(/[ \t]+$/gm, "")
+    .trimEnd();
 }
