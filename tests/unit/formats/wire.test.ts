@@ -98,9 +98,7 @@ describe("bulk numbers", () => {
     const bytes = nested([2], ints.bytes(Uint8Array.of(5)).finish());
     const value = fromBinary(TensorValueSchema, packBulkFields(TensorValueSchema, bytes)).value;
     expect(value.case === "ints" ? [...value.value.values] : []).toEqual([
-      ...[255, 255, 255, 255, 255, 255, 255, 255, 255, 1],
-      ...[0xac, 2],
-      5,
+      255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0xac, 2, 5,
     ]);
   });
 
