@@ -58,7 +58,9 @@ export function unravel(index: number, shape: readonly number[]): number[] {
 export function broadcastIndices(shape: readonly number[], result: readonly number[]): number[] {
   const missing = result.length - shape.length;
   const strides = stridesOf(shape);
-  return Array.from({ length: elementCount(result) }, (_, index) =>
+  const count = elementCount(result);
+  if (elementCount(shape) === count) return Array.from({ length: count }, (_, index) => index);
+  return Array.from({ length: count }, (_, index) =>
     unravel(index, result).reduce(
       (sum, at, axis) =>
         axis < missing || shape[axis - missing] === 1 ? sum : sum + at * (strides[axis - missing] ?? 1),

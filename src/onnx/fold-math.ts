@@ -52,6 +52,9 @@ const binary: Readonly<Record<string, Binary>> = {
 /** The result of an elementwise op on small constants; undefined where it is none, or not exact. */
 export function computed(call: FoldCall): Constant | undefined {
   const { op, inputs, shape, dtype } = call;
+  const one = Object.hasOwn(unary, op) ? unary[op] : undefined;
+  const two = Object.hasOwn(binary, op) ? binary[op] : undefined;
+  if (one === undefined && two === undefined) return undefined;
   const operands = inputs.map((input) => (input?.constant ? exactNumbers(input.constant) : undefined));
   const lists: (readonly number[])[] = [];
   for (const [index, numbers] of operands.entries()) {
@@ -61,9 +64,7 @@ export function computed(call: FoldCall): Constant | undefined {
   }
   const [first, ...others] = lists;
   if (first === undefined) return undefined;
-  const one = Object.hasOwn(unary, op) ? unary[op] : undefined;
   if (one !== undefined) return constantOf(dtype, first.map(one), shape);
-  const two = Object.hasOwn(binary, op) ? binary[op] : undefined;
   if (two === undefined) return undefined;
   let result: readonly (number | undefined)[] = first;
   for (const other of others) {

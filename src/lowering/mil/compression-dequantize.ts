@@ -14,14 +14,14 @@ type DenseTensor = MilTensor & { readonly dtype: DType };
 
 interface Quantised {
   readonly data: MilTensor;
-  /** In the element type of the result; its shape counts the blocks along each axis of data. */
+  /** Its shape counts the blocks along each axis of data. */
   readonly scale: DenseTensor;
   /** Of scale's shape. */
   readonly offset: DenseTensor | undefined;
 }
 
-/** `undefined` where ONNX has no such form: data that is no 4 or 8-bit integer, offsets that are none. */
-export function dequantized(g: Graph, weight: Quantised): Value | undefined {
+/** The weight as `type`. `undefined` where ONNX has no such form: data that is no 4 or 8-bit integer, offsets that are none. */
+export function dequantized(g: Graph, weight: Quantised, type: "float16" | "float32"): Value | undefined {
   const { data, scale, offset } = weight;
   const { dtype } = data;
   if (dtype !== "int8" && dtype !== "uint8" && dtype !== "int4" && dtype !== "uint4") return undefined;
@@ -30,7 +30,7 @@ export function dequantized(g: Graph, weight: Quantised): Value | undefined {
   const arranged = (tensor: DenseTensor) => refineGrid(numbersOf(tensor), scale.shape, layout.grid);
   const zeros = offset && asIntegers(arranged(offset), dtype);
   if (offset && zeros === undefined) return undefined;
-  const scales = asDType(denseTensor("float32", layout.shape, arranged(scale)), scale.dtype);
+  const scales = asDType(denseTensor("float32", layout.shape, arranged(scale)), type);
   const inputs: readonly Constant[] = [
     { dtype, shape: data.shape, bytes: data.bytes, source: data.source },
     { dtype: scales.dtype, shape: layout.shape, bytes: scales.bytes },

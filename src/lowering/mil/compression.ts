@@ -182,7 +182,7 @@ function shiftScale(
     decodeShiftScale({ data: widen(data, label(op)), scale, offset }, floatType(op, scale.dtype), label(op)),
   );
   const type = floatType(op, scale.dtype);
-  const value = dequantized(g, { data, scale: asDType(scale, type), offset });
+  const value = dequantized(g, { data, scale, offset }, type);
   return value ? g.cast(value, op.scope.graphDType(type)) : [];
 }
 

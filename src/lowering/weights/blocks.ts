@@ -53,6 +53,10 @@ export function refineGrid(
   finer: readonly number[],
 ): Float32Array<ArrayBuffer> {
   const out = new Float32Array(new ArrayBuffer(elementCount(finer) * 4));
+  if (grid.join() === finer.join()) {
+    out.set(values);
+    return out;
+  }
   forEachRun(finer, grid, (start, length, block) => out.fill(values[block] ?? 0, start, start + length));
   return out;
 }

@@ -53,18 +53,14 @@ export function asIntegers(
   dtype: "int8" | "uint8" | "int4" | "uint4",
 ): Uint8Array<ArrayBuffer> | undefined {
   const { low, high } = integerRange[dtype];
-  if (!numbers.every((number) => Number.isInteger(number) && number >= low && number <= high))
-    return undefined;
+  const isWholeByte = dtype === "int8" || dtype === "uint8";
   const count = numbers.length;
-  if (dtype === "int8") return bytesOf(Int8Array.from(numbers));
-  if (dtype === "uint8") return Uint8Array.from(numbers);
-  const packed = new Uint8Array(new ArrayBuffer(Math.ceil(count / 2)));
+  const out = new Uint8Array(new ArrayBuffer(isWholeByte ? count : Math.ceil(count / 2)));
   for (let i = 0; i < count; i++) {
-    packed[i >> 1] = (packed[i >> 1] ?? 0) | (((numbers[i] ?? 0) & 15) << (4 * (i & 1)));
+    const number = numbers[i] ?? 0;
+    if (!Number.isInteger(number) || number < low || number > high) return undefined;
+    if (isWholeByte) out[i] = number & 255;
+    else out[i >> 1] = (out[i >> 1] ?? 0) | ((number & 15) << (4 * (i & 1)));
   }
-  return packed;
-}
-
-function bytesOf(array: Int8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  return out;
 }

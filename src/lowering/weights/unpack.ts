@@ -122,17 +122,18 @@ export function rawZeros(dtype: DType, count: number, what: string): RawArray {
   throw new CoremlxError("BAD_MODEL", `Cannot decode ${what}: ${byteLength} bytes are too many`);
 }
 
-/** The tensor in another float type; small ones only. Itself where it has that type. */
+/** The tensor in another float type. Itself where it has that type. */
 export function asDType(
   tensor: MilTensor & { readonly dtype: DType },
-  dtype: DType,
+  dtype: "float16" | "float32",
 ): MilTensor & { readonly dtype: DType } {
   if (tensor.dtype === dtype) return tensor;
   const numbers = numbersOf(tensor);
-  const values = dtype === "float16" ? Float16Array.from(numbers) : Float32Array.from(numbers);
-  if (dtype !== "float16" && dtype !== "float32") {
-    throw new CoremlxError("INTERNAL", `Cannot decode weights to ${dtype}`);
-  }
+  const values =
+    dtype === "float16"
+      ? new Float16Array(new ArrayBuffer(numbers.length * 2))
+      : new Float32Array(new ArrayBuffer(numbers.length * 4));
+  values.set(numbers);
   return denseTensor(dtype, tensor.shape, values);
 }
 
