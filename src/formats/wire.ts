@@ -48,10 +48,16 @@ class WireChecker {
   #verdict: WireVerdict = "plain";
   readonly #bytes: Uint8Array;
   readonly #limits: FormatLimits;
+  readonly #maxItems: number;
 
   constructor(bytes: Uint8Array, limits: FormatLimits) {
     this.#bytes = bytes;
     this.#limits = limits;
+    const affordable = Math.max(
+      limits.minDecodedItems,
+      Math.floor(bytes.byteLength / limits.minBytesPerItem),
+    );
+    this.#maxItems = Math.min(limits.maxDecodedItems, affordable);
   }
 
   check(message: WireMessage): WireVerdict {
@@ -186,10 +192,11 @@ class WireChecker {
 
   #count(items: number): void {
     this.#items += items;
-    if (this.#items > this.#limits.maxDecodedItems) {
-      throw badModel(`it holds more than ${this.#limits.maxDecodedItems} messages, strings and numbers`, {
-        details: { limit: this.#limits.maxDecodedItems },
-      });
+    if (this.#items > this.#maxItems) {
+      throw badModel(
+        `it holds more than ${this.#maxItems} messages, strings and numbers in ${this.#bytes.byteLength} bytes`,
+        { details: { limit: this.#maxItems } },
+      );
     }
   }
 

@@ -213,12 +213,23 @@ describe("malformed bytes are refused with a position", () => {
       );
     expect(() => checkWire(ModelSchema, empty(10), limits)).not.toThrow();
     const failure = await failureOf(() => checkWire(ModelSchema, empty(1000), limits));
-    expect(failure.message).toBe("it holds more than 1000 messages, strings and numbers");
+    expect(failure.message).toStartWith("it holds more than 1000 messages, strings and numbers in ");
     const shape = nested([2, 1, 3, 5, 1], new Uint8Array(2000)); // ArrayFeatureType.shape: one byte, one bigint
     expect((await failureOf(() => checkWire(ModelSchema, shape, limits))).message).toContain(
       "more than 1000",
     );
   });
+});
+
+test("beyond the first items, each must have its bytes", async () => {
+  const limits = { ...defaultLimits, minDecodedItems: 100 };
+  const texts = (count: number, length: number): Uint8Array =>
+    // Model.mlProgram.docString, again and again
+    nested([502], Buffer.concat(Array.from({ length: count }, () => nested([3], new Uint8Array(length)))));
+  expect(checkWire(ModelSchema, texts(90, 0), limits)).toBe("plain");
+  expect(checkWire(ModelSchema, texts(500, 10), limits)).toBe("plain");
+  const failure = await failureOf(() => checkWire(ModelSchema, texts(500, 0), limits));
+  expect(failure.message).toBe("it holds more than 251 messages, strings and numbers in 1005 bytes");
 });
 
 test("peeking reads what it can of the top level and never throws", () => {
