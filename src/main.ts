@@ -1,9 +1,9 @@
 // Process entry: argv in, exit code out.
 
 import { isatty } from "node:tty";
-import { type Io, writeAll } from "./cli/output.ts";
+import { currentEnvironment, currentFolder } from "./cli/environment.ts";
+import { type Io, readAllStdin, writeAll } from "./cli/output.ts";
 import { runProgram } from "./cli/program.ts";
-import { currentEnvironment } from "./cli/environment.ts";
 
 const abort = new AbortController();
 let signals = 0;
@@ -13,18 +13,18 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     if (++signals > 1) process.exit(130);
     abort.abort();
     // Commands clean up when the signal aborts; what still runs then is ended with the process.
-    setTimeout(() => process.exit(130), 2_000).unref();
+    setTimeout(() => process.exit(130), 1_000).unref();
   });
 }
 
 const io: Io = {
-  cwd: process.cwd(),
+  cwd: currentFolder(),
   env: currentEnvironment(),
   signal: abort.signal,
   isTerminal: { stdout: isatty(1), stderr: isatty(2) },
   stdout: (text) => writeAll(1, text),
   stderr: (text) => writeAll(2, text),
-  readStdin: async () => new Uint8Array(await Bun.stdin.arrayBuffer()),
+  readStdin: () => readAllStdin(abort.signal),
 };
 
 process.exit(await runProgram(process.argv.slice(2), io));

@@ -26,6 +26,12 @@ export class ConfigFile {
     return own ?? (isTable(shared) ? undefined : shared);
   }
 
+  /** Keys in the command's own table. */
+  ownKeysFor(command: string): readonly string[] {
+    const table = this.#tables[command];
+    return isTable(table) ? Object.keys(table) : [];
+  }
+
   /** Keys that would count for a command. */
   keysFor(command: string): readonly string[] {
     const table = this.#tables[command];
@@ -35,7 +41,8 @@ export class ConfigFile {
 }
 
 export function readConfigFiles(io: Io): { readonly project: ConfigFile; readonly user: ConfigFile } {
-  const home = io.env["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
+  const xdg = io.env["XDG_CONFIG_HOME"];
+  const home = xdg?.startsWith("/") ? xdg : join(homedir(), ".config");
   return {
     project: new ConfigFile(join(io.cwd, "coremlx.toml")),
     user: new ConfigFile(join(home, "coremlx", "config.toml")),
@@ -45,8 +52,10 @@ export function readConfigFiles(io: Io): { readonly project: ConfigFile; readonl
 function readToml(path: string): Readonly<Record<string, unknown>> {
   if (!existsSync(path)) return {};
   try {
-    const { size } = statSync(path);
-    if (size > maxConfigBytes) throw new Error(`it has ${size} bytes, more than ${maxConfigBytes}`);
+    const stats = statSync(path);
+    if (!stats.isFile()) throw new Error("it is not a regular file"); // a pipe would hold us
+    if (stats.size > maxConfigBytes)
+      throw new Error(`it has ${stats.size} bytes, more than ${maxConfigBytes}`);
     const parsed: unknown = Bun.TOML.parse(readFileSync(path, "utf8"));
     return isTable(parsed) ? parsed : {};
   } catch (error) {

@@ -1,6 +1,6 @@
 // From the words of a command line to the values of a model's inputs: files, literals, generated values.
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { type DecodedFile, decodeFile, type FeatureFileOptions, fileToFeature } from "../codecs/codec.ts";
 import { convertFeature } from "../codecs/convert.ts";
@@ -15,6 +15,7 @@ import { suggest } from "../core/suggest.ts";
 import type { LogLevel } from "../core/telemetry.ts";
 import { elementCount, type FeatureValue, f32, type Tensor } from "../core/tensor.ts";
 import type { Io } from "./output.ts";
+import { isMissing, missingHint, whyMissing } from "./paths.ts";
 
 export interface InputOptions {
   readonly inputs: readonly FeatureDescription[];
@@ -24,26 +25,55 @@ export interface InputOptions {
   readonly resampleHz: number | undefined;
   readonly seed: number;
   readonly io: Io;
-  log(level: LogLevel, message: string): void;
+  readonly log: (level: LogLevel, message: string) => void;
 }
 
 const fillings = ["random", "zeros", "ones"] as const;
 const fileEndings = /\.(npy|npz|safetensors|json|png|jpe?g|webp|gif|bmp|tiff?|heic|heif|avif|wav)(:[^/]*)?$/i;
+/** Begins as JSON does, or is one of its numbers and words: never the name of a file. */
+const jsonLiteral = /^\s*[[{"]|^[-+]?(\d+(\.\d+)?(e[-+]?\d+)?|NaN|Infinity)$|^(true|false|null)$/i;
 
-/** `--input` arguments, each NAME=VALUE, or VALUE where it is clear which input is meant. Throws BAD_INPUT. */
+/**
+ * `--input` arguments, each NAME=VALUE, or VALUE where it is clear which input is meant. A filling without a name is for
+ * the inputs that have no other value. Throws BAD_INPUT.
+ */
 export async function readInputs(
   specs: readonly string[],
   options: InputOptions,
 ): Promise<Map<string, FeatureValue>> {
   const values = new Map<string, FeatureValue>();
-  for (const spec of specs) {
-    const { name, text } = splitSpec(spec, options.inputs);
+  const isFilling = (spec: string) => fillings.some((word) => word === spec);
+  for (const spec of specs.filter((candidate) => !isFilling(candidate))) {
+    const { name, text } = splitSpec(spec, options);
     for (const [key, value] of await readValue(name, text, options)) {
       if (values.has(key)) throw new CoremlxError("BAD_INPUT", `Input "${key}" is given twice`);
       values.set(key, value);
     }
   }
+  const [filling, second] = specs.filter(isFilling);
+  if (second !== undefined) {
+    throw new CoremlxError("BAD_INPUT", `Cannot fill all inputs with "${filling}" and with "${second}"`);
+  }
+  const filled = filling === undefined ? [] : await readValue(undefined, filling, options);
+  for (const [key, value] of filled) if (!values.has(key)) values.set(key, value);
   return values;
+}
+
+/** stdin can be read for one input only: the second would find it empty. */
+export function readStdinOnce(io: Io): Io {
+  let isTaken = false;
+  return {
+    ...io,
+    async readStdin() {
+      if (isTaken) {
+        throw new CoremlxError("USAGE", 'Cannot read the standard input twice: "-" is given for two inputs', {
+          hint: "Give one of them as a file, or both in one .npz",
+        });
+      }
+      isTaken = true;
+      return io.readStdin();
+    },
+  };
 }
 
 /** Every input that has no value yet, from seeded random numbers. */
@@ -66,15 +96,14 @@ export async function readNamed(
   return readInputs([spec], { ...options, inputs: descriptions });
 }
 
-function splitSpec(
-  spec: string,
-  inputs: readonly FeatureDescription[],
-): { name: string | undefined; text: string } {
+function splitSpec(spec: string, options: InputOptions): { name: string | undefined; text: string } {
+  const { inputs } = options;
   const known = inputs.map((input) => input.name).toSorted((a, b) => b.length - a.length);
   const named = known.find((name) => spec.startsWith(`${name}=`));
   if (named !== undefined) return { name: named, text: spec.slice(named.length + 1) };
   const equals = spec.indexOf("=");
-  const looksNamed = equals > 0 && /^[\w./-]+$/.test(spec.slice(0, equals)) && !existsSync(spec);
+  const looksNamed =
+    equals > 0 && /^[\w./-]+$/.test(spec.slice(0, equals)) && isMissing(resolve(options.io.cwd, spec));
   if (!looksNamed) return { name: undefined, text: spec };
   const name = spec.slice(0, equals);
   const names = inputs.map((input) => input.name);
@@ -95,12 +124,13 @@ async function readValue(
     const targets = description ? [description] : options.inputs;
     return new Map(targets.map((input) => [input.name, generate(input, filling, { seed: options.seed })]));
   }
+  if (text === "") return emptyValue(name, description, options.inputs);
   if (text === "-") {
     const bytes = await options.io.readStdin();
-    return fromFile(await decodeFile("stdin.npy", bytes), "stdin", undefined, description, options);
+    return fromFile(await decodeFile("stdin", bytes), "stdin", undefined, description, options);
   }
   const isLiteralText = description?.type.kind === "string" && !text.startsWith("@");
-  const file = isLiteralText ? undefined : findFile(text, options.io);
+  const file = isLiteralText ? undefined : findFile(text, options);
   if (file === undefined) {
     const target = description ?? onlyInput(text, options.inputs);
     return new Map([[target.name, fromLiteral(text, target)]]);
@@ -108,17 +138,57 @@ async function readValue(
   return fromFile(await readFileValue(file.path), file.path, file.key, description, options);
 }
 
-/** "picture.png", "arrays.npz:key", "@values.json". `undefined`: not a file but a literal. Throws BAD_INPUT when it must be a file and is not there. */
-function findFile(text: string, io: Io): { path: string; key: string | undefined } | undefined {
+/** `--input NAME=` is the empty string where a string is due, and a slip elsewhere. */
+function emptyValue(
+  name: string | undefined,
+  description: FeatureDescription | undefined,
+  inputs: readonly FeatureDescription[],
+): ReadonlyMap<string, FeatureValue> {
+  const target = description ?? onlyInput("", inputs);
+  if (target.type.kind === "string") return new Map([[target.name, ""]]);
+  throw new CoremlxError("BAD_INPUT", `Cannot read input "${target.name}": it is given no value`, {
+    hint: `Write ${name === undefined ? "" : "--input "}${target.name}=VALUE, for instance ${target.name}=zeros`,
+  });
+}
+
+interface FoundFile {
+  readonly path: string;
+  /** Of an array inside an archive. */
+  readonly key: string | undefined;
+}
+
+/**
+ * "picture.png", "arrays.npz:key", "@values.json". `undefined`: not a file but a literal; a number, a list or an object is
+ * always that. Throws BAD_INPUT when it must be a file and is not there.
+ */
+function findFile(text: string, { io, inputs }: InputOptions): FoundFile | undefined {
   const marked = text.startsWith("@");
   const path = marked ? text.slice(1) : text;
-  if (existsSync(resolve(io.cwd, path))) return { path: resolve(io.cwd, path), key: undefined };
+  if (!marked && jsonLiteral.test(text)) return undefined;
+  const absolute = resolve(io.cwd, path);
+  if (!isMissing(absolute)) return { path: absolute, key: undefined };
   const keyed = /^(.+\.(?:npz|safetensors)):([^/]+)$/i.exec(path);
-  if (keyed?.[1] !== undefined && existsSync(resolve(io.cwd, keyed[1]))) {
+  if (keyed?.[1] !== undefined && !isMissing(resolve(io.cwd, keyed[1]))) {
     return { path: resolve(io.cwd, keyed[1]), key: keyed[2] };
   }
-  if (!marked && !fileEndings.test(path) && !/^\.{0,2}\//.test(path)) return undefined;
-  throw new CoremlxError("BAD_INPUT", `Cannot read ${path}: there is no such file`, { details: { path } });
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) {
+    throw new CoremlxError(
+      "BAD_INPUT",
+      `Cannot read ${path}: it is an address, and inputs are read from disk`,
+      {
+        hint: "Download it, then give the path of the file",
+      },
+    );
+  }
+  const hint = missingHint(absolute, io.cwd);
+  const isFileName = fileEndings.test(path) || path.includes("/");
+  const [only, second] = inputs;
+  const isText = only?.type.kind === "string" && second === undefined;
+  if (!marked && (isText || (!isFileName && hint === undefined))) return undefined;
+  throw new CoremlxError("BAD_INPUT", `Cannot read ${path}: ${whyMissing(absolute, io.cwd)}`, {
+    ...(hint === undefined ? {} : { hint }),
+    details: { path },
+  });
 }
 
 async function readFileValue(path: string): Promise<DecodedFile> {
@@ -128,8 +198,16 @@ async function readFileValue(path: string): Promise<DecodedFile> {
 /** Throws BAD_INPUT for what cannot be read as a file. */
 export function readBytes(path: string): Uint8Array<ArrayBuffer> {
   try {
+    const stats = statSync(path);
+    // A disk or /dev/zero has no end. Pipes, as the shell's <(…) makes them, have.
+    if (stats.isCharacterDevice() || stats.isBlockDevice()) {
+      throw new CoremlxError("BAD_INPUT", `Cannot read ${path}: it is a device`, {
+        hint: "Write - for the standard input",
+      });
+    }
     return new Uint8Array(readFileSync(path));
   } catch (error) {
+    if (error instanceof CoremlxError) throw error;
     const errno = errnoOf(error);
     const reasons: Readonly<Record<string, string>> = {
       ENOENT: "there is no such file",
@@ -260,7 +338,9 @@ function onlyInput(what: string, inputs: readonly FeatureDescription[]): Feature
   );
 }
 
-/** A file's name without its ending, for folders of results. */
-export function stemOf(path: string): string {
+/** A file's name without its ending and without the input it is for, for folders of results. */
+export function stemOf(spec: string, inputs: readonly FeatureDescription[]): string {
+  const named = inputs.find((input) => spec.startsWith(`${input.name}=`));
+  const path = named === undefined ? spec : spec.slice(named.name.length + 1);
   return basename(path, extname(path));
 }

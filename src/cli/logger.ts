@@ -27,7 +27,7 @@ export function createLogger(io: Io, options: LoggerOptions): Telemetry {
             io.stderr(`${JSON.stringify({ time: date.toISOString(), level, message, ...fields })}\n`);
             return;
           }
-          const tail = Object.entries(fields).map(([key, value]) => ` ${key}=${value}`);
+          const tail = Object.entries(fields).map(([key, value]) => ` ${key}=${String(value)}`);
           const prefix = level === "info" ? "" : `${paint(colors[level], `${level}:`)} `;
           io.stderr(`${prefix}${plain(message)}${plain(tail.join(""))}\n`);
         },

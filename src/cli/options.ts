@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { CoremlxError } from "../core/errors.ts";
 import { suggest } from "../core/suggest.ts";
 import type { FlagDef, FlagDefs, PositionalDef } from "./command.ts";
-import { readConfigFiles } from "./config-files.ts";
+import { type ConfigFile, readConfigFiles } from "./config-files.ts";
 import type { Io } from "./output.ts";
 
 export type Origin = "flag" | "environment" | "project file" | "user file" | "default";
@@ -33,7 +33,7 @@ export function readArguments(rawArgs: readonly string[], signature: Signature, 
   for (const [name, def] of Object.entries(signature.flags)) {
     const candidates: readonly (readonly [Origin, unknown])[] = [
       ["flag", set.get(name)],
-      ["environment", io.env[variableName(name)]],
+      ["environment", io.env[variableName(name)] || undefined], // set to nothing is not set
       ["project file", def.isTrusted ? undefined : files.project.get(signature.name, name)],
       ["user file", files.user.get(signature.name, name)],
       ["default", def.default],
@@ -43,6 +43,7 @@ export function readArguments(rawArgs: readonly string[], signature: Signature, 
     origins[name] = origin;
   }
   refuseUntrusted(files.project.keysFor(signature.name), signature.flags);
+  for (const file of [files.project, files.user]) refuseUnknownKeys(file, signature);
   return { values, origins, positionals };
 }
 
@@ -51,17 +52,17 @@ export function variableName(flag: string): string {
   return `COREMLX_${flag.toUpperCase().replaceAll("-", "_")}`;
 }
 
-/** "250ms", "5s", "10m", "1h" -> milliseconds. */
+/** "250ms", "5s", "10m", "1h" -> milliseconds, more than none. */
 export function parseDuration(text: string, flag: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
   const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
   const unit = units[match?.[2] ?? ""];
-  if (match === null || unit === undefined) {
-    throw new CoremlxError("USAGE", `Cannot read --${flag} "${text}": not a duration`, {
-      hint: "Write it like 250ms, 5s, 10m or 1h",
-    });
-  }
-  return Number(match[1]) * unit;
+  const ms = unit === undefined ? 0 : Number(match?.[1]) * unit;
+  if (ms > 0) return ms;
+  const reason = unit === undefined ? "not a duration" : "it must be longer than nothing";
+  throw new CoremlxError("USAGE", `Cannot read --${flag} "${text}": ${reason}`, {
+    hint: "Write it like 250ms, 5s, 10m or 1h",
+  });
 }
 
 /** "10MB" (10^6), "1GiB" (2^30), "4096" -> bytes. */
@@ -198,6 +199,15 @@ function parseBoolean(raw: unknown, where: string): boolean {
 
 function originText(origin: Origin, name: string): string {
   return origin === "environment" ? variableName(name) : `the ${origin}`;
+}
+
+/** In the command's own table, where no other command can mean them. */
+function refuseUnknownKeys(file: ConfigFile, { name, flags }: Signature): void {
+  const key = file.ownKeysFor(name).find((candidate) => !Object.hasOwn(flags, candidate));
+  if (key === undefined) return;
+  throw new CoremlxError("USAGE", `Unknown setting "${key}" in [${name}] of ${file.path}`, {
+    hint: suggest(key, Object.keys(flags), "The settings are"),
+  });
 }
 
 function refuseUntrusted(keys: readonly string[], flags: FlagDefs): void {

@@ -69,20 +69,25 @@ export async function readAllStdin(signal: AbortSignal): Promise<Uint8Array<Arra
   }
 }
 
+/** Control characters but tab and line feed, and the marks that turn the direction of writing. */
+const unsafe = new RegExp(
+  "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]",
+  "g",
+);
+
 /** Text from a file, safe on a terminal: control characters become visible escapes, line breaks and tabs stay. */
 export function plain(text: string): string {
-  // eslint-disable-next-line no-control-regex -- finding control characters is the purpose
-  return text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    (c) => {
-      return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
-    },
-  );
+  return text.replaceAll(unsafe, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 /** The same on one line. */
 export function plainLine(text: string): string {
   return plain(text).replaceAll(/[\n\t]/g, " ");
+}
+
+/** A word as the shell takes it, for command lines that are to be copied. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";

@@ -1,6 +1,6 @@
 // Paths as people type them: what to say when nothing is there, and addresses where a file is due.
 
-import { readdirSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
 import { nearest } from "../core/suggest.ts";
@@ -13,17 +13,28 @@ const maxNames = 10_000;
 export function findModel(text: string, cwd: string): string {
   refuseAddress(text);
   const path = resolve(cwd, text);
-  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return path;
+  if (!isMissing(path)) return path;
   throw new CoremlxError("BAD_MODEL", `Cannot open "${text}": ${whyMissing(path, cwd)}`, {
-    hint: missingHint(path, cwd) ?? "A model is an .mlpackage folder, an .mlmodelc folder or an .mlmodel file",
+    hint:
+      missingHint(path, cwd) ?? "A model is an .mlpackage folder, an .mlmodelc folder or an .mlmodel file",
     details: { path },
   });
+}
+
+/** Nothing is there. What is there and cannot be looked at is not missing: opening it says why. */
+export function isMissing(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false; // permissions, a loop of links, a name no file can have
+  }
 }
 
 /** "there is no such file", or which folder on the way is missing. */
 export function whyMissing(path: string, cwd: string): string {
   const folder = dirname(path);
-  const stats = statSync(folder, { throwIfNoEntry: false });
+  const stats = statsOf(folder);
+  if (isLink(path)) return "it is a link to something that is not there";
   if (stats?.isDirectory()) return "there is no such file or folder";
   if (stats !== undefined) return `"${shown(folder, cwd)}" is a file, not a folder`;
   return `there is no folder "${shown(folder, cwd)}"`;
@@ -38,8 +49,10 @@ export function missingHint(path: string, cwd: string): string | undefined {
   while (dirname(missing) !== missing && !isFolder(dirname(missing))) missing = dirname(missing);
   const folder = dirname(missing);
   const name = basename(missing);
-  const names = namesIn(folder);
-  const completed = modelEndings.map((ending) => name + ending).find((candidate) => names.includes(candidate));
+  const names = namesIn(folder).filter((candidate) => candidate !== name);
+  const completed = modelEndings
+    .map((ending) => name + ending)
+    .find((candidate) => names.includes(candidate));
   const near = completed ?? nearest(name, names);
   if (near === undefined) return undefined;
   return `Did you mean "${shown(join(folder, near, relative(missing, path)), cwd)}"?`;
@@ -53,9 +66,13 @@ function refuseAddress(text: string): void {
   }
   if (!/^(?:[a-z][a-z0-9+.-]*:\/\/|hf:)/i.test(text)) return;
   const file = /^file:\/\/(\/.*)$/i.exec(text)?.[1];
-  throw new CoremlxError("BAD_MODEL", `Cannot open "${text}": it is an address, and models are opened from disk`, {
-    hint: file === undefined ? "Download it, then give the path of the file or folder" : `Write ${file}`,
-  });
+  throw new CoremlxError(
+    "BAD_MODEL",
+    `Cannot open "${text}": it is an address, and models are opened from disk`,
+    {
+      hint: file === undefined ? "Download it, then give the path of the file or folder" : `Write ${file}`,
+    },
+  );
 }
 
 /** Relative to the working folder where that is shorter. */
@@ -65,7 +82,23 @@ function shown(path: string, cwd: string): string {
 }
 
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statsOf(path)?.isDirectory() ?? false;
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined; // only asked to describe what is wrong with another path
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false; // nothing there at all
+  }
 }
 
 function namesIn(folder: string): readonly string[] {

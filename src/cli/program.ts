@@ -75,7 +75,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<void> {
   if (name === "--version" || name === "-V") return showVersion(rest, io);
   if (name.startsWith("-")) {
     throw new CoremlxError("USAGE", `Unknown option "${name}" before a command`, {
-      hint: "Run coremlx --help",
+      hint: "Options come after the command, as in coremlx infer --json; coremlx --help lists the commands",
     });
   }
   const command = await findCommand(name);

@@ -1,31 +1,13 @@
 // What a prediction gave, written to files, as JSON, or as a summary a person reads.
 
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { encodeNpy } from "../codecs/npy.ts";
 import { type JsonValue, shortest, statsOf, toJsonValue } from "../codecs/json-output.ts";
 import { encodePng } from "../codecs/png.ts";
 import type { FeatureDescription } from "../core/model.ts";
 import { elementsOf, type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
-import { type Paint, plainLine } from "./output.ts";
-
-/** Writes a file as a whole or not at all: to a temporary name in the same folder, then renamed. */
-export function writeFileWhole(path: string, bytes: Uint8Array): void {
-  const temporary = `${path}.${process.pid}.partial`;
-  let fd: number | undefined;
-  try {
-    fd = openSync(temporary, "wx", 0o644);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-    closeSync(fd);
-    fd = undefined;
-    renameSync(temporary, path);
-  } catch (error) {
-    if (fd !== undefined) closeSync(fd);
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-}
+import { makeFolder, writeFileWhole } from "./files.ts";
+import { type Paint, plainLine, table } from "./output.ts";
 
 export type WrittenOutput = JsonValue;
 
@@ -35,7 +17,7 @@ export function writeOutputFolder(
   outputs: FeatureValues,
   descriptions: readonly FeatureDescription[],
 ): Readonly<Record<string, WrittenOutput>> {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const taken = new Set<string>(["outputs.json"]);
   const index: Record<string, WrittenOutput> = {};
   for (const [name, value] of outputs) {
@@ -57,7 +39,7 @@ export function writeOutputFolder(
 }
 
 export function writeOutputFile(path: string, bytes: Uint8Array): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileWhole(path, bytes);
 }
 
@@ -77,33 +59,53 @@ export function uniqueName(name: string, ending: string, taken: Set<string>): st
   }
 }
 
-/** The outputs as lines for a person: classes with bars, arrays with shape, first values and statistics. */
-export function summarizeOutputs(outputs: FeatureValues, top: number, paint: Paint): string {
-  return [...outputs].map(([name, value]) => summarizeOutput(plainLine(name), value, top, paint)).join("\n");
+export interface SummaryStyle {
+  /** Entries of a dictionary to show. */
+  readonly top: number;
+  /** The output with a classifier's probabilities: shown in percent. */
+  readonly probabilities: string | undefined;
+  readonly hasBars: boolean;
+  readonly paint: Paint;
 }
 
-function summarizeOutput(name: string, value: FeatureValue, top: number, paint: Paint): string {
-  const title = paint("bold", name);
+/** The outputs as lines for a person: classes with their probabilities, arrays with shape, first values and statistics. */
+export function summarizeOutputs(outputs: FeatureValues, style: SummaryStyle): string {
+  return [...outputs].map(([name, value]) => summarizeOutput(name, value, style)).join("\n");
+}
+
+function summarizeOutput(name: string, value: FeatureValue, style: SummaryStyle): string {
+  const title = style.paint("bold", plainLine(name));
   if (typeof value === "string") return `${title}: ${plainLine(value)}`;
   if (typeof value === "number" || typeof value === "bigint") return `${title}: ${value}`;
-  if (isTensor(value)) return `${title}: ${summarizeTensor(value, paint)}`;
-  if (value instanceof Map) return `${title}:\n${summarizeDictionary(value, top, paint)}`;
+  if (isTensor(value)) return `${title}: ${summarizeTensor(value, style.paint)}`;
+  if (value instanceof Map) {
+    const isPercent = name === style.probabilities && [...value.values()].every(isProbability);
+    return [`${title}:`, ...summarizeDictionary(value, { ...style, isPercent })].join("\n");
+  }
   const items = [...value.values()].map((item) => plainLine(String(item)));
   return `${title}: [${items.slice(0, 20).join(", ")}${items.length > 20 ? ", …" : ""}]`;
 }
 
-function summarizeDictionary(map: ReadonlyMap<unknown, number>, top: number, paint: Paint): string {
+const barCells = 30;
+
+function summarizeDictionary(
+  map: ReadonlyMap<unknown, number>,
+  { top, hasBars, isPercent, paint }: SummaryStyle & { readonly isPercent: boolean },
+): readonly string[] {
   const sorted = [...map].toSorted(([, a], [, b]) => b - a);
-  const shown = sorted.slice(0, top);
-  const width = Math.max(0, ...shown.map(([key]) => Bun.stringWidth(plainLine(String(key)))));
-  const lines = shown.map(([key, value]) => {
-    const label = plainLine(String(key));
-    const bar = value >= 0 && value <= 1 ? ` ${paint("cyan", "█".repeat(Math.round(value * 30)))}` : "";
-    return `  ${label}${" ".repeat(width - Bun.stringWidth(label))}  ${formatNumber(value)}${bar}`.trimEnd();
+  const rows = sorted.slice(0, top).map(([key, value]) => {
+    const number = isPercent ? `${(value * 100).toFixed(1)} %` : formatNumber(value);
+    const bar = hasBars && isPercent ? paint("cyan", "█".repeat(Math.round(value * barCells))) : "";
+    return [`  ${plainLine(String(key))}`, number, bar];
   });
-  if (sorted.length > top)
-    lines.push(paint("dim", `  … ${sorted.length - top} more (--top ${sorted.length})`));
-  return lines.join("\n");
+  const lines = rows.length === 0 ? [] : [table(rows, { right: [1] })];
+  const rest = sorted.length - rows.length;
+  if (rest > 0) lines.push(paint("dim", `  … ${rest} more (--top ${sorted.length})`));
+  return lines;
+}
+
+function isProbability(value: number): boolean {
+  return value >= 0 && value <= 1.001; // rounding may go a little beyond
 }
 
 function summarizeTensor(tensor: Tensor, paint: Paint): string {

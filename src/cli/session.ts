@@ -1,8 +1,9 @@
 // A session from the flags of a command, and a sign of life while something takes long.
 
 import { join, resolve } from "node:path";
+import { CoremlxError } from "../core/errors.ts";
+import { suggest } from "../core/suggest.ts";
 import { defaultCacheDir, openSession, type Session } from "../runtime/session.ts";
-import { currentEnvironment } from "./environment.ts";
 import type { Io } from "./output.ts";
 
 export interface SessionFlags {
@@ -11,18 +12,27 @@ export interface SessionFlags {
   readonly "cache-dir": string | undefined;
 }
 
-export function openCliSession(flags: SessionFlags): Promise<Session> {
+/** Throws USAGE for an engine nobody knows, before anything is opened. */
+export async function openCliSession(flags: SessionFlags, io: Io): Promise<Session> {
+  if (!engines.includes(flags.engine)) {
+    throw new CoremlxError("USAGE", `Unknown engine "${flags.engine}"`, {
+      hint: suggest(flags.engine, engines, "The engines are"),
+    });
+  }
   return openSession({
     engine: flags.engine,
-    onnxruntimePath: flags.onnxruntime,
-    cacheDir: cacheDirOf(flags["cache-dir"]),
+    onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
+    cacheDir: cacheDirOf(flags["cache-dir"], io),
   });
 }
 
-export function cacheDirOf(flag: string | undefined): string {
-  if (flag !== undefined) return resolve(flag);
-  const xdg = currentEnvironment()["XDG_CACHE_HOME"];
-  return xdg === undefined || xdg === "" ? defaultCacheDir() : join(resolve(xdg), "coremlx");
+const engines = ["auto", "coreml", "portable"];
+
+/** --cache-dir, else coremlx in the user's cache folder. A relative XDG_CACHE_HOME counts as not set, as its specification says. */
+export function cacheDirOf(flag: string | undefined, io: Pick<Io, "cwd" | "env">): string {
+  if (flag !== undefined) return resolve(io.cwd, flag);
+  const xdg = io.env["XDG_CACHE_HOME"];
+  return xdg?.startsWith("/") ? join(xdg, "coremlx") : defaultCacheDir();
 }
 
 const firstSignMs = 400;

@@ -16,6 +16,9 @@ interface Waiting {
 /** How long a worker may take to give back its memory before it is cut off. */
 const closeGraceMs = 2_000;
 
+/** About 25 days. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /**
  * One worker thread, one model. Invariant: every call settles, also when the worker dies, hangs or is closed.
  * After a deadline the native call may still be running: the instance is poisoned and refuses further calls.
@@ -51,7 +54,9 @@ export class Instance implements AsyncDisposable {
     if (signal?.aborted) return Promise.reject(interrupted());
     const id = this.#nextId++;
     return new Promise<Replies[T]>((resolve, reject) => {
-      const timer = timeoutMs === undefined ? undefined : setTimeout(() => expire(), timeoutMs);
+      // A timer for longer would go off at once.
+      const isTimed = timeoutMs !== undefined && timeoutMs <= longestTimerMs;
+      const timer = isTimed ? setTimeout(() => expire(), timeoutMs) : undefined;
       const onAbort = () => this.#abandon(id, interrupted());
       const expire = () => this.#abandon(id, deadline(request.type, timeoutMs ?? 0));
       const done = () => {

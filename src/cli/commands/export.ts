@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
 import { exportOnnx } from "../../runtime/export.ts";
 import { command, engineFlags } from "../command.ts";
-import { formatBytes } from "../output.ts";
+import { formatBytes, plainLine, shellWord } from "../output.ts";
+import { findModel } from "../paths.ts";
 import { writeOutputFile } from "../results.ts";
 
 export const exportModel = command({
@@ -31,10 +32,10 @@ export const exportModel = command({
     const [path = ""] = positionals;
     if (flags.output === undefined) {
       throw new CoremlxError("USAGE", "coremlx export needs --output: where to write the ONNX file", {
-        hint: `coremlx export ${path} -o model.onnx, or -o - for stdout`,
+        hint: `Write coremlx export ${shellWord(path)} -o model.onnx, or -o - for stdout`,
       });
     }
-    const bytes = await exportOnnx(resolve(io.cwd, path), {
+    const bytes = await exportOnnx(findModel(path, io.cwd), {
       functionName: flags.function,
       precision: flags.precision,
     });
@@ -45,6 +46,6 @@ export const exportModel = command({
     writeOutputFile(resolve(io.cwd, flags.output), bytes);
     if (flags.json)
       io.stdout(`${JSON.stringify({ schemaVersion: 1, file: flags.output, bytes: bytes.length })}\n`);
-    else if (!flags.quiet) io.stderr(`wrote ${flags.output} (${formatBytes(bytes.length)})\n`);
+    else if (!flags.quiet) io.stderr(`wrote ${plainLine(flags.output)} (${formatBytes(bytes.length)})\n`);
   },
 });

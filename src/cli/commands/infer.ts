@@ -7,11 +7,19 @@ import { CoremlxError } from "../../core/errors.ts";
 import type { FeatureValue, FeatureValues } from "../../core/tensor.ts";
 import type { Prediction, SessionModel } from "../../runtime/session.ts";
 import { command, engineFlags } from "../command.ts";
-import { fillMissing, type InputOptions, readInputs, stemOf } from "../inputs.ts";
+import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } from "../inputs.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
-import { formatMs, type Io, painter, plainLine } from "../output.ts";
-import { summarizeOutputs, uniqueName, writeOutputFile, writeOutputFolder, safeName } from "../results.ts";
+import { formatMs, type Io, painter, plainLine, shellWord } from "../output.ts";
+import { findModel } from "../paths.ts";
+import {
+  safeName,
+  summarizeOutputs,
+  type SummaryStyle,
+  uniqueName,
+  writeOutputFile,
+  writeOutputFolder,
+} from "../results.ts";
 import { openCliSession, progress } from "../session.ts";
 
 export const infer = command({
@@ -87,11 +95,12 @@ export const infer = command({
     };
     checkDestination(flags, files);
     const logger = createLogger(io, flags);
-    await using session = await openCliSession(flags);
+    const modelPath = findModel(path, io.cwd);
+    await using session = await openCliSession(flags, io);
     const model = await progress(
       io,
-      flags.quiet || flags.json ? undefined : `loading ${basename(path)}`,
-      session.load(resolve(io.cwd, path), {
+      flags.quiet || flags.json ? undefined : `loading ${plainLine(basename(path))}`,
+      session.load(modelPath, {
         functionName: flags.function,
         device: flags.device,
         threads: settings.threads,
@@ -105,7 +114,7 @@ export const infer = command({
       isMixdown: flags.mixdown,
       resampleHz: settings.resampleHz,
       seed: settings.seed,
-      io,
+      io: readStdinOnce(io),
       log: (level, message) => logger.log(level, message),
     };
     const shared = await readInputs(flags.input, options);
@@ -114,7 +123,7 @@ export const infer = command({
     for (const file of batches) {
       const inputs = new Map<string, FeatureValue>(shared);
       if (file !== undefined) addAll(inputs, await readInputs([file], options), file);
-      if (inputs.size === 0) announceRandom(fillMissing(inputs, options), model, path, logger.log);
+      if (inputs.size === 0) announceRandom(fillMissing(inputs, options), model, path, options.log);
       const prediction = await predictRepeated(model, inputs, settings, io);
       results.push({ file, ...prediction });
     }
@@ -129,6 +138,7 @@ interface Result extends Prediction {
 interface Finish {
   readonly flags: {
     readonly json: boolean;
+    readonly quiet: boolean;
     readonly color: string;
     readonly device: string;
     readonly output: string | undefined;
@@ -150,6 +160,11 @@ function checkDestination(
   if (flags.output !== undefined && files.length > 1) {
     throw new CoremlxError("USAGE", "Option --output takes the outputs of one file", {
       hint: "Use --output-dir, which makes a folder for each",
+    });
+  }
+  if (flags.output === "-") {
+    throw new CoremlxError("USAGE", "Cannot write the outputs to the standard output in no known format", {
+      hint: "Use --json, which prints them, or --output FILE.npz",
     });
   }
   if (flags.output !== undefined && !/\.(npz|safetensors|json|npy|png)$/i.test(flags.output)) {
@@ -175,14 +190,15 @@ function announceRandom(
   names: readonly string[],
   model: SessionModel,
   path: string,
-  log: (level: "info", message: string) => void,
+  log: InputOptions["log"],
 ): void {
   if (names.length === 0) return;
   const list = names.map((name) => `"${name}"`).join(", ");
   log("info", `no inputs given: ${list} filled with seeded random values`);
   const [first] = model.inputs;
   const value = first?.type.kind === "image" ? "picture.png" : "values.npy";
-  log("info", `to pass real ones: coremlx infer ${path} --input ${first?.name ?? "NAME"}=${value}`);
+  const input = shellWord(`${first?.name ?? "NAME"}=${value}`);
+  log("info", `to pass real ones: coremlx infer ${shellWord(path)} --input ${input}`);
 }
 
 /** The outputs of the last run, and the median time of all. */
@@ -207,32 +223,35 @@ function finish(results: readonly Result[], context: Finish): void {
   const { flags, io } = context;
   const taken = new Set<string>();
   const written = results.map((result) => {
-    const folder = folderOf(result, results.length, flags["output-dir"], taken);
+    const folder = results.length === 1 ? flags["output-dir"] : folderOf(result, context, taken);
     return writeResult(result, folder, context);
   });
   if (flags.json) return printJson(results, written, context);
   if (flags.output !== undefined || flags["output-dir"] !== undefined) {
-    for (const { place } of written) io.stderr(`wrote ${plainLine(place)}\n`);
+    if (!flags.quiet) for (const { place } of written) io.stderr(`wrote ${plainLine(place)}\n`);
     io.stdout(`${statusLine(context, results)}\n`);
     return;
   }
   const paint = painter(io, flags.color, "stdout");
+  const style: SummaryStyle = {
+    top: context.top,
+    probabilities: context.model.function.predictedProbabilitiesName,
+    hasBars: io.isTerminal.stdout,
+    paint,
+  };
   for (const { file, outputs } of results) {
     if (results.length > 1) io.stdout(`${paint("bold", plainLine(file ?? ""))}\n`);
-    io.stdout(`${summarizeOutputs(outputs, context.top, paint)}\n`);
+    io.stdout(`${summarizeOutputs(outputs, style)}\n`);
     if (results.length > 1) io.stdout("\n");
   }
   io.stdout(`${paint("dim", statusLine(context, results))}\n`);
 }
 
-function folderOf(
-  result: Result,
-  count: number,
-  folder: string | undefined,
-  taken: Set<string>,
-): string | undefined {
-  if (folder === undefined || count === 1 || result.file === undefined) return folder;
-  return join(folder, uniqueName(safeName(stemOf(result.file)), "", taken));
+/** One of several: a folder of its own, named like the file. */
+function folderOf(result: Result, { flags, model }: Finish, taken: Set<string>): string | undefined {
+  const folder = flags["output-dir"];
+  if (folder === undefined || result.file === undefined) return folder;
+  return join(folder, uniqueName(safeName(stemOf(result.file, model.inputs)), "", taken));
 }
 
 interface Written {

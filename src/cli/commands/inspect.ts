@@ -1,11 +1,11 @@
 // coremlx inspect: what a model takes, gives, remembers and is made of, and which engine can run it.
 
-import { resolve } from "node:path";
 import type { FeatureDescription, FunctionDescription } from "../../core/model.ts";
 import { describeType } from "../../codecs/convert.ts";
 import { type Inspection, inspectModel } from "../../runtime/inspect.ts";
 import { command } from "../command.ts";
 import { formatBytes, type Paint, painter, plain, plainLine, table } from "../output.ts";
+import { findModel } from "../paths.ts";
 
 export const inspect = command({
   meta: { name: "inspect", description: "Show what a model takes, gives and is made of" },
@@ -21,7 +21,7 @@ export const inspect = command({
   ],
   async run({ flags, positionals, io }) {
     const [path = ""] = positionals;
-    const inspection = await inspectModel(resolve(io.cwd, path), {
+    const inspection = await inspectModel(findModel(path, io.cwd), {
       withOps: flags.ops,
       withDigest: flags.digest || flags.json,
     });

@@ -20,13 +20,8 @@ import {
   table,
   writeAll,
 } from "../../../src/cli/output.ts";
-import {
-  safeName,
-  summarizeOutputs,
-  uniqueName,
-  writeFileWhole,
-  writeOutputFolder,
-} from "../../../src/cli/results.ts";
+import { writeFileWhole } from "../../../src/cli/files.ts";
+import { safeName, summarizeOutputs, uniqueName, writeOutputFolder } from "../../../src/cli/results.ts";
 import { f32, type FeatureValue, tensorOf } from "../../../src/core/tensor.ts";
 import { testIo } from "../../support/io.ts";
 import { tempFolder } from "../../support/temp.ts";
@@ -112,7 +107,9 @@ describe("files", () => {
     mkdirSync(join(folder.path, "taken"));
     writeFileSync(join(folder.path, "taken", "x"), "");
     expect(() => writeFileWhole(join(folder.path, "taken"), new Uint8Array(1))).toThrow();
-    expect(() => writeFileWhole(join(folder.path, "missing", "b"), new Uint8Array(1))).toThrow("ENOENT");
+    expect(() => writeFileWhole(join(folder.path, "missing", "b"), new Uint8Array(1))).toThrow(
+      "a folder on its way is missing",
+    );
     expect(readdirSync(folder.path).toSorted()).toEqual(["a.bin", "taken"]);
   });
 
@@ -170,6 +167,7 @@ test("a summary shows classes by probability, arrays by range and first values",
         ["c", 0.1],
       ]),
     ],
+    ["counts", new Map([[1n, 12]])],
     ["x", f32([0.5, -1, 2], [1, 3])],
     ["one", tensorOf("float16", [0.1], [])],
     ["none", f32([], [0])],
@@ -178,13 +176,16 @@ test("a summary shows classes by probability, arrays by range and first values",
     ["nan", f32([Number.NaN, 1])],
     ["score", 0.25],
   ]);
-  expect(summarizeOutputs(outputs, 2, unpainted)).toBe(
+  const style = { top: 2, probabilities: "probs", hasBars: false, paint: unpainted };
+  expect(summarizeOutputs(outputs, style)).toBe(
     [
       "label: b\\x1b",
       "probs:",
-      "  b\\x1b  0.7 █████████████████████",
-      "  a      0.2 ██████",
+      "  b\\x1b  70.0 %",
+      "  a      20.0 %",
       "  … 1 more (--top 3)",
+      "counts:",
+      "  1  12",
       "x: float32 [1, 3]  min -1  max 2  mean 0.5",
       "  0.5 -1 2",
       "one: float16 [] = 0.1",
@@ -199,11 +200,19 @@ test("a summary shows classes by probability, arrays by range and first values",
   );
 });
 
+test("on a terminal probabilities have bars, and what is no probability is no percentage", () => {
+  const outputs = new Map<string, FeatureValue>([["probs", new Map([["cat", 0.5]])]]);
+  const style = { top: 5, probabilities: "probs", hasBars: true, paint: unpainted };
+  expect(summarizeOutputs(outputs, style)).toBe(`probs:\n  cat  50.0 %  ${"█".repeat(15)}`);
+  const logits = new Map<string, FeatureValue>([["probs", new Map([["cat", -3.25]])]]);
+  expect(summarizeOutputs(logits, style)).toBe("probs:\n  cat  -3.25");
+});
+
 test("writing to a pipe without a reader is a broken pipe, to a closed file an error", () => {
   using folder = tempFolder();
   const fd = openSync(join(folder.path, "x"), "w");
   writeAll(fd, "text");
   closeSync(fd);
-  expect(() => writeAll(fd, "text")).toThrow("EBADF");
+  expect(() => writeAll(fd, "text")).toThrow("it is closed");
   expect(new BrokenPipe().name).toBe("BrokenPipe");
 });
