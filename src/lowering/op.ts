@@ -264,6 +264,6 @@ export function asTensor(tensor: MilTensor): Tensor | undefined {
     : undefined;
 }
 
-function allNumbers(dims: readonly (number | string)[]): readonly number[] | undefined {
+function allNumbers(dims: readonly (number | string | undefined)[]): readonly number[] | undefined {
   return dims.every((dim) => typeof dim === "number") ? dims : undefined;
 }

@@ -110,9 +110,9 @@ export function shapeVector(g: Graph, value: Value): Value {
 
 /**
  * `x` in another shape: −1 is what remains. Sizes that x has on the same axis are copied and one unknown size is left
- * to be inferred, so that shape arithmetic is needed in rare cases only.
+ * to be inferred, so that shape arithmetic is needed in rare cases only; `whole` gives it where it exists already.
  */
-export function reshape(g: Graph, x: Value, wanted: readonly (number | Size)[]): Value {
+export function reshape(g: Graph, x: Value, wanted: readonly (number | Size)[], whole?: () => Value): Value {
   const dims = wanted.map((size) => (typeof size === "number" ? size : size.dim));
   if (isSameShape(x, dims)) return x;
   const hasZero = dims.includes(0);
@@ -126,11 +126,16 @@ export function reshape(g: Graph, x: Value, wanted: readonly (number | Size)[]):
     canInfer = false;
     return -1;
   });
-  const shape = joinVector(
-    g,
-    parts.map((part) => (typeof part === "number" ? part : { vector: part.vector(), index: 0 })),
-  );
-  const result = g.node("Reshape", [x, shape], { allowzero: hasZero ? 1 : undefined });
+  const isKnown = parts.every((part) => typeof part === "number");
+  const shape =
+    whole && !isKnown
+      ? whole()
+      : joinVector(
+          g,
+          parts.map((part) => (typeof part === "number" ? part : { vector: part.vector(), index: 0 })),
+        );
+  const allowzero = hasZero && shape.constant !== undefined ? 1 : undefined;
+  const result = g.node("Reshape", [x, shape], { allowzero });
   return g.refine(
     result,
     dims.map((dim) => (dim === -1 ? undefined : dim)),

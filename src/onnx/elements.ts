@@ -18,8 +18,15 @@ export function numbersOfConstant(constant: Constant): readonly number[] | undef
   return [...numbersOf({ dtype, bytes })];
 }
 
-/** The elements of a small integer value as far as known: a constant's numbers, or the tracked numbers and symbols. */
+/** The elements of a small integer value where all are known: a constant's numbers, or the tracked numbers and symbols. */
 export function knownElements(value: Value | undefined): readonly Dim[] | undefined {
+  const elements = partialElements(value);
+  const known = elements?.filter((element) => element !== undefined);
+  return known?.length === elements?.length ? known : undefined;
+}
+
+/** The elements of a small integer value, each as far as known; undefined where nothing is. */
+export function partialElements(value: Value | undefined): readonly (Dim | undefined)[] | undefined {
   if (value === undefined || !isInteger(value.dtype)) return undefined;
   return constantNumbers(value) ?? value.elements;
 }

@@ -3,9 +3,9 @@
 
 import { byteSize } from "../core/dtype.ts";
 import { elementCount, tensorOf } from "../core/tensor.ts";
-import { isStatic, knownElements, maxFoldElements } from "./elements.ts";
+import { isStatic, maxFoldElements, partialElements } from "./elements.ts";
 import { castConstant, computed } from "./fold-math.ts";
-import { generated } from "./fold-generate.ts";
+import { generated, nonZeroIndices } from "./fold-generate.ts";
 import { controlInputs, moves, type Source } from "./fold-move.ts";
 import { reduction } from "./fold-reduce.ts";
 import { measuredAxes } from "./infer-generator.ts";
@@ -17,8 +17,8 @@ export { constantNumbers } from "./elements.ts";
 export interface Folded {
   /** The whole result. */
   readonly constant?: Constant;
-  /** Of an integer result that is not constant: its elements, each a number or the symbol of the axis it measures. */
-  readonly elements?: readonly Dim[];
+  /** Of an integer result that is not constant: its elements, each a number, the symbol of the axis it measures, or unknown. */
+  readonly elements?: readonly (Dim | undefined)[];
 }
 
 /** A call whose result has `shape` and `dtype`. */
@@ -39,6 +39,7 @@ export function foldNode(
 ): Folded {
   if (type === undefined || type.isSequence || type.dtype === "int4" || type.dtype === "uint4") return {};
   if (op === "Shape" || op === "Size") return measured(op, inputs[0], attributes);
+  if (op === "NonZero") return found(inputs[0]);
   const { dtype, shape } = type;
   if (!isStatic(shape) || elementCount(shape) > maxFoldElements) return {};
   const call: FoldCall = { op, inputs, attributes, count: 1, unknownDim: () => "", dtype, shape };
@@ -55,6 +56,11 @@ function measured(op: string, value: Value | undefined, attributes: Attributes):
   if (op === "Shape") return fromElements(measuredAxes({ op, attributes }, value.shape), undefined);
   const size = isStatic(value.shape) ? elementCount(value.shape) : undefined;
   return size === undefined || !Number.isSafeInteger(size) ? {} : { constant: tensorOf("int64", [size], []) };
+}
+
+function found(value: Value | undefined): Folded {
+  const constant = value?.constant && isSmallConstant(value) ? nonZeroIndices(value.constant) : undefined;
+  return constant ? { constant } : {};
 }
 
 function casted(call: FoldCall): Folded {
@@ -76,10 +82,11 @@ function moved(call: FoldCall): Folded {
   const isControl = (index: number) => controlInputs(call).includes(index);
   const isReady = inputs.every(
     (input, index) =>
-      input === undefined ||
-      (isStatic(input.shape) && (isControl(index) ? isSmallConstant(input) : isFollowed(input))),
+      input === undefined || (isStatic(input.shape) && (!isControl(index) || isSmallConstant(input))),
   );
-  if (!isReady) return {};
+  const followed = inputs.flatMap((input, index) => (input && !isControl(index) ? [isFollowed(input)] : []));
+  const isSmall = elementCount(shape) <= maxPartialElements;
+  if (!isReady || !(isSmall ? followed.includes(true) : !followed.includes(false))) return {};
   const sources = moves[call.op]?.(call);
   if (sources?.length !== elementCount(shape)) return {};
   if (
@@ -88,9 +95,9 @@ function moved(call: FoldCall): Folded {
     const bytes = gatherBytes(call, sources);
     return bytes === undefined ? {} : { constant: { dtype, shape, bytes } };
   }
-  const lists = inputs.map((input, index) => (isControl(index) ? undefined : knownElements(input)));
+  const lists = inputs.map((input, index) => (isControl(index) ? undefined : partialElements(input)));
   const elements = sources.map(([input, index]) => lists[input]?.[index]);
-  return elements.every((element) => element !== undefined) ? fromElements(elements, { ...call, shape }) : {};
+  return fromElements(elements, { ...call, shape });
 }
 
 function isSmallConstant(value: Value): boolean {
@@ -103,12 +110,20 @@ function isFollowed(value: Value): boolean {
   return isSmallConstant(value) || (value.constant === undefined && value.elements !== undefined);
 }
 
-/** Elements that are all numbers are a constant. */
-function fromElements(elements: readonly Dim[], type: Pick<FoldCall, "dtype" | "shape"> | undefined): Folded {
-  if (!isStatic(elements)) return { elements };
-  if (!elements.every((element) => Number.isSafeInteger(element))) return {};
-  const { dtype, shape } = type ?? { dtype: "int64", shape: [elements.length] };
-  return dtype === "int4" || dtype === "uint4" ? {} : { constant: tensorOf(dtype, elements, shape) };
+/** Longer vectors are followed only where every element is known: no tensor has so many axes. */
+const maxPartialElements = 64;
+
+/** Elements that are all numbers are a constant; those that are all unknown are nothing. */
+function fromElements(
+  elements: readonly (Dim | undefined)[],
+  type: Pick<FoldCall, "dtype" | "shape"> | undefined,
+): Folded {
+  const known = elements.filter((element) => element !== undefined);
+  if (known.length === 0 && elements.length > 0) return {};
+  if (known.length < elements.length || !isStatic(known)) return { elements };
+  if (!known.every((element) => Number.isSafeInteger(element))) return {};
+  const { dtype, shape } = type ?? { dtype: "int64", shape: [known.length] };
+  return dtype === "int4" || dtype === "uint4" ? {} : { constant: tensorOf(dtype, known, shape) };
 }
 
 function gatherBytes(call: FoldCall, sources: readonly Source[]): Uint8Array<ArrayBuffer> | undefined {

@@ -28,6 +28,8 @@ interface Root {
   readonly names: Set<string>;
   readonly constants: Map<string, Value>;
   readonly initializers: Map<string, Constant>;
+  /** Results of casts from int64 to int32, by name, and what was cast. */
+  readonly narrowed: Map<string, Value>;
   nextUnknown: number;
 }
 
@@ -46,7 +48,13 @@ export class Graph {
   constructor(parent?: Graph) {
     this.#root = parent
       ? parent.#root
-      : { names: new Set(), constants: new Map(), initializers: new Map(), nextUnknown: 0 };
+      : {
+          names: new Set(),
+          constants: new Map(),
+          initializers: new Map(),
+          narrowed: new Map(),
+          nextUnknown: 0,
+        };
     if (parent) this.scope = parent.scope;
   }
 
@@ -159,7 +167,13 @@ export class Graph {
 
   /** The value in another element type; itself where it has that type already. */
   cast(value: Value, dtype: DType): Value {
-    return value.dtype === dtype ? value : this.node("Cast", [value], { to: onnxType[dtype] });
+    if (value.dtype === dtype) return value;
+    // Sizes and positions are int64 in ONNX and int32 in the programs we lower: there and back is no work.
+    const wide = this.#root.narrowed.get(value.name);
+    if (wide !== undefined && wide.dtype === dtype) return wide;
+    const result = this.node("Cast", [value], { to: onnxType[dtype] });
+    if (value.dtype === "int64" && dtype === "int32") this.#root.narrowed.set(result.name, value);
+    return result;
   }
 
   /** The value with a shape known better, from another source. A number beats a symbol; contradictions keep what was inferred. */

@@ -1,6 +1,6 @@
 // Rules for ops that make a tensor from sizes or at random, and for those that measure one.
 
-import { constantNumbers, isStatic, knownElements } from "./elements.ts";
+import { constantNumbers, isStatic, knownElements, partialElements } from "./elements.ts";
 import { requested } from "./infer-elementwise.ts";
 import {
   type Call,
@@ -28,7 +28,7 @@ export const generatorRules: RuleTable = {
   Size: () => [{ dtype: "int64", shape: [] }],
   ConstantOfShape(call) {
     expectDType(call, 0, ["int64"]);
-    const sizes = knownElements(need(call, 0));
+    const sizes = partialElements(need(call, 0))?.map((size) => size ?? call.unknownDim());
     if (sizes?.some((size) => typeof size === "number" && size < 0)) {
       throw mismatch(call, `[${sizes.join(", ")}] has a negative size`);
     }

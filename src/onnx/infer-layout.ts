@@ -1,6 +1,6 @@
 // Rules for ops that rearrange elements without computing: reshape, transpose, concat, slice and their kin.
 
-import { knownElements, constantNumbers, isStatic, sliceSpan } from "./elements.ts";
+import { constantNumbers, isStatic, knownElements, partialElements, sliceSpan } from "./elements.ts";
 import {
   axesIn,
   axisIn,
@@ -78,7 +78,7 @@ export const layoutRules: RuleTable = {
   Expand(call) {
     expectDType(call, 1, ["int64"]);
     const { dtype, shape } = need(call, 0);
-    const wanted = knownElements(need(call, 1));
+    const wanted = partialElements(need(call, 1))?.map((size) => size ?? call.unknownDim());
     if (shape === undefined) return [{ dtype, shape: undefined }];
     if (wanted !== undefined) return [{ dtype, shape: broadcast(call, [shape, checkedSizes(call, wanted)]) }];
     const fresh = freshShapeOfLength(call, need(call, 1));
@@ -139,11 +139,12 @@ export function concatenated(call: Call, values: readonly Value[], axis: number)
 
 function reshaped(call: Call): Shape {
   const { shape } = need(call, 0);
-  const wanted = knownElements(need(call, 1));
+  const wanted = partialElements(need(call, 1));
   if (wanted === undefined) return freshShapeOfLength(call, need(call, 1));
   const copiesZero = integer(call, "allowzero", 0) === 0;
   let deduced: number | undefined;
   const result = wanted.map((size, axis): Dim => {
+    if (size === undefined) return call.unknownDim();
     if (size === -1) {
       if (deduced !== undefined) throw mismatch(call, `shape [${wanted.join(", ")}] has two sizes of -1`);
       deduced = axis;
@@ -214,8 +215,8 @@ const maxParts = 65_536;
 function sliced(call: Call): Shape {
   const { shape } = need(call, 0);
   if (shape === undefined) return undefined;
-  const starts = knownElements(need(call, 1));
-  const ends = knownElements(need(call, 2));
+  const starts = partialElements(need(call, 1));
+  const ends = partialElements(need(call, 2));
   const length = starts?.length ?? ends?.length ?? need(call, 1).shape?.[0];
   const axes = call.inputs[3] === undefined ? firstAxes(length) : constantNumbers(call.inputs[3]);
   if (axes === undefined) return freshShape(call, shape.length);

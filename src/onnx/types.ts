@@ -30,8 +30,8 @@ export interface Value extends ValueType {
   /** Unique in the whole model, subgraphs included. */
   readonly name: string;
   readonly constant?: Constant | undefined;
-  /** Of a small integer vector or scalar, as far as known: a number, or the symbol of the axis it measures. */
-  readonly elements?: readonly Dim[] | undefined;
+  /** Of a small integer value, each as far as known: a number, the symbol of the axis it measures, or nothing. */
+  readonly elements?: readonly (Dim | undefined)[] | undefined;
 }
 
 /** Whole numbers become INT, lists INTS; the names in `serialize.ts` that ONNX defines as floats become FLOAT(S). */

@@ -1,7 +1,7 @@
 // The slicing ops of MIL's tensor_transformation family. Semantics: coremltools, mil/ops/defs/iOS15/tensor_transformation.py
 // and iOS18/tensor_transformation.py; slices clamp as numpy's do.
 
-import { knownElements, sliceSpan } from "../../onnx/elements.ts";
+import { partialElements, sliceSpan } from "../../onnx/elements.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import type { Dim, Value } from "../../onnx/types.ts";
 import { denseDType } from "../arguments.ts";
@@ -129,7 +129,7 @@ function positions(op: Op, g: Graph, name: string, rank: number): (axis: number)
   const vector = vectorArgument(op, g, name);
   const length = lengthOfVector(vector);
   if (length !== undefined && length !== rank) op.bad(`"${name}" must have ${rank} values, got ${length}`);
-  const elements = knownElements(vector);
+  const elements = partialElements(vector);
   return (axis) => {
     const known = elements?.[axis];
     return typeof known === "number" ? known : { vector, index: axis };

@@ -2,7 +2,7 @@
 // mil/ops/defs/iOS15…iOS18/tensor_transformation.py.
 
 import { elementCount } from "../../core/tensor.ts";
-import { constantNumbers, knownElements } from "../../onnx/elements.ts";
+import { constantNumbers, partialElements } from "../../onnx/elements.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import type { Op, OpTable } from "../op.ts";
@@ -69,8 +69,9 @@ export const tensorTransformation = {
   reshape(op, g) {
     const x = op.value("x");
     const shape = vectorArgument(op, g, "shape");
-    const wanted = knownElements(shape);
-    if (wanted === undefined) return reshapeAtRunTime(op, g, x, shape);
+    const wanted = partialElements(shape);
+    const atRunTime = () => shapeAtRunTime(op, g, x, shape);
+    if (wanted === undefined) return g.node("Reshape", [x, atRunTime()]);
     const rank = op.rank(x);
     if (op.opset < 17 && wanted.includes(0) && wanted.length !== rank) {
       op.bad(`"shape" with a 0 must have the ${rank} values of x's rank, got ${wanted.length}`);
@@ -83,7 +84,7 @@ export const tensorTransformation = {
       return axis < 0 ? 1 : sizeOfAxis(g, x, axis);
     });
     checkReshape(op, x, sizes);
-    return reshape(g, x, sizes);
+    return reshape(g, x, sizes, atRunTime);
   },
 
   reshape_like(op, g) {
@@ -312,15 +313,16 @@ function checkReshape(op: Op, x: Value, wanted: readonly (number | Size)[]): voi
   if (!fits) op.bad(`${count} elements (${from.join(" x ")}) do not fit into shape ${to.join(" x ")}`);
 }
 
-/** Nothing is known of the shape: its zeros are replaced in the graph, unless ONNX means the same by them. */
-function reshapeAtRunTime(op: Op, g: Graph, x: Value, shape: Value): Value {
-  if (op.opset < 17 || lengthOfVector(shape) === x.shape?.length) return g.node("Reshape", [x, shape]);
+/** The shape vector as ONNX reads it: zeros are replaced in the graph, unless ONNX means the same by them. */
+function shapeAtRunTime(op: Op, g: Graph, x: Value, shape: Value): Value {
+  const mayHaveZero = partialElements(shape)?.some((size) => size === 0 || size === undefined) ?? true;
+  if (op.opset < 17 || !mayHaveZero || lengthOfVector(shape) === x.shape?.length) return shape;
   const length = g.node("Shape", [shape]);
   const ones = g.node("Expand", [g.vector([1]), length]);
   const sizes = g.node("Concat", [ones, shapeVector(g, x)], { axis: 0 });
   const aligned = g.node("Slice", [sizes, g.node("Neg", [length]), g.vector([farEnd]), g.vector([0])]);
   const isZero = g.node("Equal", [shape, g.vector([0])]);
-  return g.node("Reshape", [x, g.node("Where", [isZero, aligned, shape])]);
+  return g.node("Where", [isZero, aligned, shape]);
 }
 
 interface Windows {
