@@ -80,7 +80,7 @@ function generated(
   return g.node(`${onnxOp}Like`, [like], attributes);
 }
 
-/** A negative seed, MIL's default, asks for other numbers every time. */
+/** A negative seed, MIL's default, asks for other numbers in every process; ONNX Runtime then takes the time. */
 function seedOf(op: Op): { readonly seed?: number } {
   const seed = op.int("seed", -1);
   return seed < 0 ? {} : { seed };
