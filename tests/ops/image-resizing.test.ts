@@ -246,7 +246,45 @@ const affineCases: readonly OpCase[] = [
     op: "affine",
     inputs: { x: pixels, transform_matrix: matrix },
     constants: { ...affineSettings, output_height: 0, output_width: 2 },
-    expect: { error: "the output size must be positive, got 0 x 2", code: "BAD_MODEL" },
+    expect: { error: "the target size must be positive, got 0 x 2", code: "BAD_MODEL" },
+  },
+];
+
+const edges = [0.1, 0.2, 0.3, 0.6, 0.7];
+const edgeCases: readonly OpCase[] = [
+  {
+    name: "crop_resize: rounding carries no corner out of the image",
+    op: "crop_resize",
+    opset: 17,
+    inputs: {
+      x: f32(Array<number>(49).fill(5), [1, 1, 7, 7]),
+      boxes: f32(
+        edges.flatMap((start) => [start, start, 1, 1]),
+        [edges.length, 4],
+      ),
+      box_indices: tensorOf("int32", [0, 0, 0, 0, 0]),
+    },
+    constants: {
+      target_height: 4,
+      target_width: 3,
+      normalized_coordinates: true,
+      sampling_mode: "STRICT_ALIGN_CORNERS",
+    },
+    expect: f32(Array<number>(60).fill(5), [5, 1, 4, 3]),
+  },
+  {
+    name: "resize to a size too large for a table of points",
+    op: "resize_bilinear",
+    inputs: { x: f32([3, 3], [1, 1, 2]) },
+    constants: { target_size_height: 1, target_size_width: 70_000, sampling_mode: "OFFSET_CORNERS" },
+    expect: f32(Array<number>(70_000).fill(3), [1, 1, 70_000]),
+  },
+  {
+    name: "crop_resize refuses a target that fills the memory",
+    op: "crop_resize",
+    inputs: { x: square, roi: roi([1, 1, 2, 2]) },
+    constants: { target_height: 2_000_000_000, target_width: 2 },
+    expect: { error: "a target of 2000000000 x 2, more than 4194304 pixels, is not supported" },
   },
 ];
 
@@ -344,6 +382,7 @@ opCases("image resizing", [
   ...fixtureRows("resize"),
   ...cropCases,
   ...cropResizeCases,
+  ...edgeCases,
   ...fixtureRows("crop-resize"),
   ...resampleCases,
   ...affineCases,

@@ -5,7 +5,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { denseDType, sizeOf } from "../arguments.ts";
 import type { Op } from "../op.ts";
-import { sampleGrid } from "./resample.ts";
+import { checkTarget, sampleGrid } from "./resample.ts";
 import { type SamplingMode, samplingModes } from "./resize.ts";
 
 const coordinateModes = [
@@ -25,7 +25,7 @@ export function cropResize(op: Op, g: Graph): Value {
   if (rank !== 4) op.bad(`"x" must have rank 4, got ${rank}`);
   const height = op.int("target_height", 1);
   const width = op.int("target_width", 1);
-  if (height < 1 || width < 1) op.bad(`the target size must be positive, got ${height} x ${width}`);
+  checkTarget(op, height, width);
   const { boxes, images } = readBoxes(op, g);
   const { starts, ends } = corners(op, g, x, boxes);
   const grid = op.oneOf("sampling_mode", samplingModes, "DEFAULT");
@@ -118,21 +118,26 @@ function pointsAlong(g: Graph, { starts, ends, grid, column, count }: Sampling):
   const start = at(starts);
   const end = at(ends);
   const span = g.node("Sub", [end, start]);
+  // Rounding must not carry a point of the box beyond its end, which may be the image's.
+  const between = (points: Value): Value => {
+    const lowest = g.node("Min", [start, end]);
+    return g.node("Min", [g.node("Max", [points, lowest]), g.node("Max", [start, end])]);
+  };
   const from = (distance: Value, factors: readonly number[]): Value =>
     g.node("Add", [start, g.node("Mul", [distance, g.vector(factors, "float32")])]);
   const steps = Array.from({ length: count }, (_, i) => i);
   const one = g.scalar(1, "float32");
   switch (grid) {
     case "STRICT_ALIGN_CORNERS":
-      return from(
-        span,
-        steps.map((i) => i / Math.max(count - 1, 1)),
+    case "ALIGN_CORNERS": {
+      const single = grid === "ALIGN_CORNERS" ? 0.5 : 0;
+      return between(
+        from(
+          span,
+          steps.map((i) => (count === 1 ? single : i / (count - 1))),
+        ),
       );
-    case "ALIGN_CORNERS":
-      return from(
-        span,
-        steps.map((i) => (count === 1 ? 0.5 : i / (count - 1))),
-      );
+    }
     case "DEFAULT": {
       const points = from(
         g.node("Add", [span, one]),

@@ -35,7 +35,7 @@ export function affine(op: Op, g: Graph): Value {
   if (!op.bool("align_corners")) op.unsupported("align_corners False");
   const height = op.int("output_height");
   const width = op.int("output_width");
-  if (height < 1 || width < 1) op.bad(`the output size must be positive, got ${height} x ${width}`);
+  checkTarget(op, height, width);
 
   // Rows (x, y, 1) of all output pixels, times the matrix's two rows.
   const pixels = Array.from({ length: height }, (_, row) =>
@@ -54,6 +54,17 @@ export function affine(op: Op, g: Graph): Value {
     padding: "constant",
     fill,
   });
+}
+
+/** Pixels of a result whose positions are written out as constants. */
+const largestTarget = 2 ** 22;
+
+/** A size to sample: positive, and not so large that a hostile program fills the memory. */
+export function checkTarget(op: Op, height: number, width: number): void {
+  if (height < 1 || width < 1) op.bad(`the target size must be positive, got ${height} x ${width}`);
+  if (height * width > largestTarget) {
+    op.unsupported(`a target of ${height} x ${width}, more than ${largestTarget} pixels,`);
+  }
 }
 
 /** From -1 to 1; a single position is the middle, as in the frameworks affine comes from. */

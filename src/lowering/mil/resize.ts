@@ -113,6 +113,9 @@ function wholeFactors(op: Op, { x, axes, sizes, factors }: Resizing): readonly n
   return ratios.every((ratio) => Number.isInteger(ratio) && ratio > 0) ? ratios : undefined;
 }
 
+/** Sample points that are still written out as constants. */
+const largestTable = 2 ** 16;
+
 /** One axis after the other: two gathers and a blend, or one gather. */
 function gatherAlongAxes(g: Graph, resizing: Resizing): Value {
   const { x, axes, sizes, factors } = resizing;
@@ -149,7 +152,7 @@ interface AxisSampling {
 function gatherAlongAxis(g: Graph, x: Value, { axis, size, grid, interpolation }: AxisSampling): Value {
   const from = x.shape?.[axis];
   const { low, high, weight } =
-    typeof from === "number" && typeof size === "number"
+    typeof from === "number" && typeof size === "number" && size <= largestTable
       ? neighboursNow(g, gridPoints(grid, from, size), { from, interpolation })
       : neighboursAtRunTime(g, { from: sizeOf(g, x, axis), size, grid, interpolation });
   const below = g.node("Gather", [x, low], { axis });
