@@ -57,7 +57,8 @@ function array(values: FeatureValues, name: string): Tensor {
 test("basic-pitch gives what its ONNX twin gives, on every window of a recording", async () => {
   const recording = decodeWav(read("models/basic-pitch/reference/vocadito_10.wav"), "vocadito_10.wav");
   const audio = resample(recording.samples, recording.sampleRate, 22_050);
-  using twin = runtime.createSession(read("models/basic-pitch/reference/nmp.onnx"));
+  // The twin as it is written: ONNX Runtime's fusions of it alone move an onset by 1e-4, ours move by 1e-6.
+  using twin = runtime.createSession(read("models/basic-pitch/reference/nmp.onnx"), { optimization: "none" });
   await using model = await session.load(sharedPath("models/basic-pitch/nmp.mlpackage"));
   const [input] = twin.inputs;
   let worst = 0;
@@ -80,7 +81,7 @@ test("basic-pitch gives what its ONNX twin gives, on every window of a recording
       );
     }
   }
-  expect(worst).toBeLessThan(1e-4);
+  expect(worst).toBeLessThan(1e-5);
 });
 
 test("Apple's add_model, compiled, multiplies two half arrays exactly", async () => {
