@@ -34,8 +34,8 @@ describe("classify", () => {
   });
 
   test("has whole numbers as labels", () => {
-    const classes = milValue(tensorOf("int64", [7n, -1n]));
-    expect(lower(classifierOf(classes)).classifier?.labels).toEqual([7n, -1n]);
+    const classes = milValue(tensorOf("int64", [2n ** 62n + 1n, -1n]));
+    expect(lower(classifierOf(classes)).classifier?.labels).toEqual([2n ** 62n + 1n, -1n]);
   });
 
   test("widens halves", () => {
@@ -47,6 +47,11 @@ describe("classify", () => {
   test.each([
     ["other numbers than labels", milValue(["cat"]), "2 probabilities for 1 classes"],
     ["labels of two kinds", mixed(), '"classes" must be all strings or all integers'],
+    [
+      "labels that are no whole numbers",
+      milValue(f32([1, Number.NaN])),
+      '"classes" must be all strings or all',
+    ],
     ["no labels", undefined, 'input "classes" is missing'],
   ])("refuses %s", (_, classes, message) => {
     expect(() => lower(classifierOf(classes))).toThrow(message);

@@ -1,8 +1,9 @@
 // MIL's classify: the graph gives out the probabilities; label and dictionary are made by the host.
 
-import { elementCount } from "../../core/tensor.ts";
+import { isFloat } from "../../core/dtype.ts";
+import { elementCount, elementsOf } from "../../core/tensor.ts";
 import type { MilValue } from "../../formats/mil.ts";
-import { numbersOfMil, type Op, type OpTable } from "../op.ts";
+import { asTensor, type Op, type OpTable } from "../op.ts";
 
 export const classify = {
   classify(op) {
@@ -32,9 +33,12 @@ function labelsOf(op: Op): readonly string[] | readonly bigint[] {
   return op.bad('"classes" must be all strings or all integers');
 }
 
-function flatten(value: MilValue): readonly (string | bigint)[] {
+function flatten(value: MilValue): readonly (string | bigint | number)[] {
   if (value.kind === "strings") return value.values;
-  if (value.kind === "tensor") return numbersOfMil(value).map((number) => BigInt(Math.trunc(number)));
   if (value.kind === "dictionary") return [];
-  return value.values.flatMap(flatten);
+  if (value.kind !== "tensor") return value.values.flatMap(flatten);
+  const tensor = asTensor(value);
+  // Numbers that are not whole, and packed types, are no labels.
+  if (tensor === undefined || isFloat(tensor.dtype)) return [Number.NaN];
+  return [...elementsOf(tensor)].map(BigInt);
 }

@@ -77,8 +77,9 @@ export const compression = {
       const weight = palettised(op, indices, dtype);
       const shape = decodedShape(weight);
       const times = weight.lut.shape.at(-1) ?? 1;
+      const decoded = decodePalette(weight, label(op));
       const bytes = times === 1 ? mask.bytes : repeatMask(mask.bytes, mask.shape, weight.vectorAxis, times);
-      const values = storedElements(bytes, decodePalette(weight, label(op)), label(op));
+      const values = storedElements(bytes, decoded, label(op));
       return { mask: { ...mask, shape, bytes, source: undefined }, values };
     });
     define(op, () => decode().mask, 0);

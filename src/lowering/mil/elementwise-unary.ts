@@ -26,7 +26,6 @@ export const elementwiseUnary = {
   tan: plain("Tan"),
   tanh: plain("Tanh"),
 
-
   square(op, g) {
     const x = op.value("x");
     return g.node("Mul", [x, x]);
