@@ -64,7 +64,10 @@ async function compare(name: string) {
     peer = await timed(peerLoads, () => loadPeer(folder));
   }
   const input = await firstInput(folder);
-  const [oursInput, peerInput] = [feed(ours, input), feed(peer, input)];
+  // The package scales the picture itself; torch's export wants it scaled.
+  const { preprocessing } = JSON.parse(await Bun.file(join(folder, "meta.json")).text());
+  const oursInput = feed(ours, input, { scale: 1, bias: [0, 0, 0] });
+  const peerInput = feed(peer, input, preprocessing);
   for (let i = 0; i < 5; i++) {
     ours.run(oursInput);
     peer.run(peerInput);
@@ -121,14 +124,24 @@ async function firstInput(folder: string): Promise<Tensor> {
   throw new Error("no picture in inputs.npz");
 }
 
-function feed(session: OrtSession, picture: Tensor): ReadonlyMap<string, Tensor> {
+interface Preprocessing {
+  readonly scale: number;
+  readonly bias: readonly number[];
+}
+
+function feed(
+  session: OrtSession,
+  picture: Tensor,
+  { scale, bias }: Preprocessing,
+): ReadonlyMap<string, Tensor> {
   const [input] = session.inputs;
   if (input === undefined) throw new Error("no input");
   const [height = 0, width = 0] = picture.shape;
   const planes = zeros("float32", [1, 3, height, width]);
   const target = new Float32Array(planes.bytes.buffer);
   for (let c = 0; c < 3; c++) {
-    for (let p = 0; p < height * width; p++) target[c * height * width + p] = picture.bytes[p * 3 + c] ?? 0;
+    for (let p = 0; p < height * width; p++)
+      target[c * height * width + p] = (picture.bytes[p * 3 + c] ?? 0) * scale + (bias[c] ?? 0);
   }
   return new Map([[input.name, planes]]);
 }
