@@ -56,17 +56,6 @@ export function expectAllClose(
   );
 }
 
-/** The greatest |actual - expected| over finite pairs; Infinity where one side alone is not finite. */
-export function largestDifference(actual: Tensor, expected: Tensor): number {
-  const wanted = numbersOf(expected);
-  return numbersOf(actual).reduce((largest, value, index) => {
-    const other = wanted[index] ?? Number.NaN;
-    if (Object.is(value, other) || value === other) return largest;
-    const difference = Math.abs(value - other);
-    return Math.max(largest, Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference);
-  }, 0);
-}
-
 /** As `readable`, with every value that is close to the expected one replaced by it. */
 function settle(actual: Tensor, expected: Tensor | undefined, tolerance: Tolerance | undefined) {
   const plain = readable(actual);
