@@ -51,33 +51,61 @@ function streamError(fd: number, error: unknown): CoremlxError {
   });
 }
 
-/** Bytes on stdin, up to its end. Rejects with INTERRUPTED when the signal aborts first. */
+/** Bytes on stdin, up to its end. Throws INTERRUPTED when the signal aborts first, BAD_INPUT where there is no stdin. */
 export async function readAllStdin(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const interrupted = Promise.withResolvers<never>();
-  const stop = () => interrupted.reject(new CoremlxError("INTERRUPTED", "Interrupted"));
-  if (signal.aborted) stop();
-  signal.addEventListener("abort", stop, { once: true });
   try {
-    return new Uint8Array(await Promise.race([Bun.stdin.arrayBuffer(), interrupted.promise]));
+    return await unlessInterrupted(collect(Bun.stdin.stream()), signal);
   } catch (error) {
     if (error instanceof CoremlxError) throw error;
     throw new CoremlxError("BAD_INPUT", `Cannot read the standard input: ${messageOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+/** One array cannot hold more. */
+const maxStdinBytes = 2 ** 32;
+
+async function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let byteLength = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    byteLength += chunk.byteLength;
+    if (byteLength > maxStdinBytes) {
+      throw new CoremlxError("BAD_INPUT", `Cannot read the standard input: more than ${maxStdinBytes} bytes`);
+    }
+  }
+  const bytes = new Uint8Array(new ArrayBuffer(byteLength));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}
+
+/** The work's result; INTERRUPTED as soon as the signal aborts, whatever the work still does. */
+export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const interrupted = Promise.withResolvers<never>();
+  const stop = () => interrupted.reject(new CoremlxError("INTERRUPTED", "Interrupted"));
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([work, interrupted.promise]);
   } finally {
     signal.removeEventListener("abort", stop);
   }
 }
 
-/** Control characters but tab and line feed, and the marks that turn the direction of writing. */
-const unsafe = new RegExp(
-  "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]",
-  "g",
-);
+/** Control characters, and the marks that turn the direction of writing. */
+const unsafe = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /** Text from a file, safe on a terminal: control characters become visible escapes, line breaks and tabs stay. */
 export function plain(text: string): string {
-  return text.replaceAll(unsafe, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replaceAll(unsafe, (c) => {
+    return c === "\n" || c === "\t" ? c : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
 }
 
 /** The same on one line. */

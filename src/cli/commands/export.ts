@@ -35,6 +35,11 @@ export const exportModel = command({
         hint: `Write coremlx export ${shellWord(path)} -o model.onnx, or -o - for stdout`,
       });
     }
+    if (flags.output === "-" && flags.json) {
+      throw new CoremlxError("USAGE", "Cannot print the ONNX file and JSON to the same standard output", {
+        hint: "Leave --json out, or write to a file",
+      });
+    }
     const bytes = await exportOnnx(findModel(path, io.cwd), {
       functionName: flags.function,
       precision: flags.precision,

@@ -4,6 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { encodeFile } from "../../codecs/codec.ts";
 import { type JsonValue, toJsonValue } from "../../codecs/json-output.ts";
 import { CoremlxError } from "../../core/errors.ts";
+import type { FeatureDescription } from "../../core/model.ts";
 import type { FeatureValue, FeatureValues } from "../../core/tensor.ts";
 import type { Prediction, SessionModel } from "../../runtime/session.ts";
 import { command, engineFlags } from "../command.ts";
@@ -93,7 +94,7 @@ export const infer = command({
       threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
       resampleHz: flags.resample === undefined ? undefined : parseCount(flags.resample, "resample"),
     };
-    checkDestination(flags, files);
+    checkDestination(flags);
     const logger = createLogger(io, flags);
     const modelPath = findModel(path, io.cwd);
     await using session = await openCliSession(flags, io);
@@ -117,13 +118,21 @@ export const infer = command({
       io: readStdinOnce(io),
       log: (level, message) => logger.log(level, message),
     };
+    const [openMs, loadMs] = [model.timings.openMs, model.timings.loadMs].map(Math.round);
+    logger.log("debug", `loaded ${path}`, { engine: model.engineVersion, openMs, loadMs });
+    const runs = runsOf(files, model.inputs);
+    if (flags.output !== undefined && runs.length > 1) {
+      throw new CoremlxError("USAGE", "Option --output takes the outputs of one prediction", {
+        hint: "Use --output-dir, which makes a folder for each",
+      });
+    }
     const shared = await readInputs(flags.input, options);
-    const batches = files.length === 0 ? [undefined] : files;
     const results: Result[] = [];
-    for (const file of batches) {
+    for (const { file, specs } of runs) {
       const inputs = new Map<string, FeatureValue>(shared);
-      if (file !== undefined) addAll(inputs, await readInputs([file], options), file);
+      addAll(inputs, await readInputs(specs, options));
       if (inputs.size === 0) announceRandom(fillMissing(inputs, options), model, path, options.log);
+      logger.log("debug", `predicting${file === undefined ? "" : ` ${file}`}`);
       const prediction = await predictRepeated(model, inputs, settings, io);
       results.push({ file, ...prediction });
     }
@@ -150,17 +159,12 @@ interface Finish {
   readonly top: number;
 }
 
-function checkDestination(
-  flags: { readonly output: string | undefined; readonly "output-dir": string | undefined },
-  files: readonly string[],
-): void {
+function checkDestination(flags: {
+  readonly output: string | undefined;
+  readonly "output-dir": string | undefined;
+}): void {
   if (flags.output !== undefined && flags["output-dir"] !== undefined) {
     throw new CoremlxError("USAGE", "Options --output and --output-dir exclude each other");
-  }
-  if (flags.output !== undefined && files.length > 1) {
-    throw new CoremlxError("USAGE", "Option --output takes the outputs of one file", {
-      hint: "Use --output-dir, which makes a folder for each",
-    });
   }
   if (flags.output === "-") {
     throw new CoremlxError("USAGE", "Cannot write the outputs to the standard output in no known format", {
@@ -174,13 +178,23 @@ function checkDestination(
   }
 }
 
-function addAll(target: Map<string, FeatureValue>, values: FeatureValues, file: string): void {
+interface Run {
+  readonly file: string | undefined;
+  readonly specs: readonly string[];
+}
+
+/** One prediction for each FILE; one for all of them where each is NAME=FILE for an input of its own. */
+function runsOf(files: readonly string[], inputs: readonly FeatureDescription[]): readonly Run[] {
+  const names = files.map((file) => inputs.find(({ name }) => file.startsWith(`${name}=`))?.name);
+  const areParts = names.length > 1 && !names.includes(undefined) && new Set(names).size === names.length;
+  if (files.length === 0 || areParts) return [{ file: undefined, specs: files }];
+  return files.map((file) => ({ file, specs: [file] }));
+}
+
+function addAll(target: Map<string, FeatureValue>, values: FeatureValues): void {
   for (const [name, value] of values) {
     if (target.has(name)) {
-      throw new CoremlxError(
-        "BAD_INPUT",
-        `Input "${name}" is given twice: by --input and by ${basename(file)}`,
-      );
+      throw new CoremlxError("BAD_INPUT", `Input "${name}" is given twice: by --input and by a file`);
     }
     target.set(name, value);
   }

@@ -4,7 +4,7 @@ import type { FeatureDescription, FunctionDescription } from "../../core/model.t
 import { describeType } from "../../codecs/convert.ts";
 import { type Inspection, inspectModel } from "../../runtime/inspect.ts";
 import { command } from "../command.ts";
-import { formatBytes, type Paint, painter, plain, plainLine, table } from "../output.ts";
+import { formatBytes, type Paint, painter, plain, plainLine, table, unlessInterrupted } from "../output.ts";
 import { findModel } from "../paths.ts";
 
 export const inspect = command({
@@ -21,10 +21,8 @@ export const inspect = command({
   ],
   async run({ flags, positionals, io }) {
     const [path = ""] = positionals;
-    const inspection = await inspectModel(findModel(path, io.cwd), {
-      withOps: flags.ops,
-      withDigest: flags.digest || flags.json,
-    });
+    const options = { withOps: flags.ops, withDigest: flags.digest || flags.json };
+    const inspection = await unlessInterrupted(inspectModel(findModel(path, io.cwd), options), io.signal);
     if (flags.json) io.stdout(`${JSON.stringify({ schemaVersion: 1, ...inspection }, jsonReplacer)}\n`);
     else io.stdout(`${describe(inspection, painter(io, flags.color, "stdout"))}\n`);
   },
