@@ -73,15 +73,20 @@ export class Graph {
     return `unknown_${this.#root.nextUnknown++}`;
   }
 
-  input(name: string, dtype: OnnxDType, shape: Shape): Value {
-    const value: Value = { name: this.#unique(name), dtype, shape };
+  input(
+    name: string,
+    dtype: OnnxDType,
+    shape: Shape,
+    options: { readonly isSequence?: boolean } = {},
+  ): Value {
+    const value: Value = { name: this.#unique(name), dtype, shape, ...options };
     this.inputs.push(value);
     return value;
   }
 
   /** Makes `value` a result of the graph, under `name` where that is free. Returns the value as the graph gives it out. */
   output(name: string, value: Value): Value {
-    const result: Value = { name: this.#unique(name), dtype: value.dtype, shape: value.shape };
+    const result: Value = { ...typeOf(value), name: this.#unique(name) };
     this.#push("Identity", "", [this.#use(value)], [result], {});
     this.outputs.push(result);
     return result;
@@ -220,6 +225,10 @@ export class Graph {
     names.add(name);
     return name;
   }
+}
+
+function typeOf({ dtype, shape, isSequence }: Value): ValueType {
+  return isSequence === undefined ? { dtype, shape } : { dtype, shape, isSequence };
 }
 
 /** Beyond what a double counts exactly, the ends of int64 are meant ("to the end" in Slice). */

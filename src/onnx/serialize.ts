@@ -12,7 +12,6 @@ import {
   TensorProto_DataLocation,
   TensorProtoSchema,
 } from "./gen/onnx_pb.ts";
-
 import type { Graph } from "./graph.ts";
 import { graphMessage, tensorMessage } from "./message.ts";
 import { prune, type Pruned } from "./prune.ts";
@@ -62,17 +61,16 @@ const opsetVersions: Readonly<Record<string, number>> = { "": 21, "ai.onnx.ml": 
 export function serializeModel(graph: Graph, options: SerializeOptions = {}): Serialized {
   const { external } = options;
   const minBytes = external?.minBytes ?? defaultMinExternalBytes;
-  let referenced = false;
-  const locate = (_: string, constant: Constant): Location | undefined => {
-    if (external === undefined || constant.source === undefined || constant.bytes.length < minBytes)
-      return undefined;
-    const location = pathInside(external.folder, constant.source.path);
+  let isReferring = false;
+  const locate = ({ source, bytes }: Constant): Location | undefined => {
+    if (external === undefined || source === undefined || bytes.length < minBytes) return undefined;
+    const location = pathInside(external.folder, source.path);
     if (location === undefined) return undefined;
-    referenced = true;
-    return { location, offset: constant.source.offset, length: constant.bytes.length };
+    isReferring = true;
+    return { location, offset: source.offset, length: bytes.length };
   };
-  const bytes = join(modelChunks(graph, prune(graph), locate, options));
-  return { bytes, externalFolder: referenced ? external?.folder : undefined };
+  const bytes = layOut(encode(prune(graph), graph, locate, options));
+  return { bytes, externalFolder: isReferring ? external?.folder : undefined };
 }
 
 /**
@@ -85,22 +83,21 @@ export function serializeForExport(
   options: Pick<SerializeOptions, "opsets" | "producerVersion"> & { readonly maxBytes?: number } = {},
 ): Exported {
   const pruned = prune(graph);
-  const whole = modelChunks(graph, pruned, () => undefined, options);
-  if (byteLengthOfAll(whole) <= (options.maxBytes ?? maxModelBytes))
-    return { model: join(whole), data: undefined };
+  const whole = encode(pruned, graph, () => undefined, options);
+  if (whole.byteLength <= (options.maxBytes ?? maxModelBytes))
+    return { model: layOut(whole), data: undefined };
   const name = `${fileName}.data`;
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let end = 0;
-  const locate = (_: string, constant: Constant): Location | undefined => {
-    const { length } = constant.bytes;
-    if (length < defaultMinExternalBytes) return undefined;
+  const locate = ({ bytes }: Constant): Location | undefined => {
+    if (bytes.length < defaultMinExternalBytes) return undefined;
     const offset = Math.ceil(end / dataAlignment) * dataAlignment;
-    if (offset > end) chunks.push(new Uint8Array(offset - end));
-    chunks.push(constant.bytes);
-    end = offset + length;
-    return { location: name, offset, length };
+    if (offset > end) chunks.push(new Uint8Array(new ArrayBuffer(offset - end)));
+    chunks.push(bytes);
+    end = offset + bytes.length;
+    return { location: name, offset, length: bytes.length };
   };
-  const model = join(modelChunks(graph, pruned, locate, options));
+  const model = layOut(encode(pruned, graph, locate, options));
   return { model, data: { name, byteLength: end, chunks } };
 }
 
@@ -127,20 +124,26 @@ interface Location {
   readonly length: number;
 }
 
-type Locate = (name: string, constant: Constant) => Location | undefined;
+/** Where a constant's bytes are found outside the model; undefined writes them into it. */
+type Locate = (constant: Constant) => Location | undefined;
 
-/** The encoded model in pieces, to be laid end to end. The weights' pieces are borrowed. */
-function modelChunks(
-  graph: Graph,
+/** An encoded model in pieces, to be laid end to end. The weights' pieces are borrowed. */
+interface Encoded {
+  readonly chunks: readonly Uint8Array<ArrayBuffer>[];
+  readonly byteLength: number;
+}
+
+function encode(
   pruned: Pruned,
+  graph: Graph,
   locate: Locate,
   options: Pick<SerializeOptions, "opsets" | "producerVersion">,
-): readonly Uint8Array<ArrayBuffer>[] {
+): Encoded {
   const body: Uint8Array<ArrayBuffer>[] = [
     toBinary(GraphProtoSchema, graphMessage(graph, pruned, "coremlx")),
   ];
   for (const [name, constant] of pruned.initializers) {
-    body.push(...tensorChunks(name, constant, locate(name, constant)));
+    body.push(...initializer(name, constant, locate(constant)));
   }
   const model = create(ModelProtoSchema, {
     irVersion,
@@ -151,15 +154,13 @@ function modelChunks(
       version: BigInt(version),
     })),
   });
-  return [
-    toBinary(ModelProtoSchema, model),
-    header(ModelProtoSchema.field.graph.number, byteLengthOfAll(body)),
-    ...body,
-  ];
+  const graphHeader = header(ModelProtoSchema.field.graph.number, byteLengthOfAll(body));
+  const chunks = [toBinary(ModelProtoSchema, model), graphHeader, ...body];
+  return { chunks, byteLength: byteLengthOfAll(chunks) };
 }
 
 /** One initializer as a field of the graph. */
-function tensorChunks(name: string, constant: Constant, at: Location | undefined): Uint8Array<ArrayBuffer>[] {
+function initializer(name: string, constant: Constant, at: Location | undefined): Uint8Array<ArrayBuffer>[] {
   const tensor = tensorMessage(name, constant);
   const { number } = GraphProtoSchema.field.initializer;
   if (at !== undefined) {
@@ -177,22 +178,20 @@ function tensorChunks(name: string, constant: Constant, at: Location | undefined
 
 /** Tag and length of a field whose bytes follow. */
 function header(field: number, length: number): Uint8Array<ArrayBuffer> {
-  if (length > maxModelBytes) throw tooLarge(length);
-  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish();
+  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint64(length).finish();
 }
 
 function opsetsOf(pruned: Pruned, extra: Readonly<Record<string, number>>): [string, number][] {
-  const versions = new Map<string, number>([["", opsetVersions[""] ?? 0]]);
+  const versions = new Map(Object.entries({ "": opsetVersions[""] ?? 0, ...extra }));
   for (const nodes of pruned.nodes.values()) {
     for (const { domain, op } of nodes) {
-      const version = extra[domain] ?? opsetVersions[domain];
+      const version = versions.get(domain) ?? opsetVersions[domain];
       if (version === undefined) {
         throw new CoremlxError("INTERNAL", `Cannot write ONNX op ${op}: domain "${domain}" has no version`);
       }
       versions.set(domain, version);
     }
   }
-  for (const [domain, version] of Object.entries(extra)) versions.set(domain, version);
   return [...versions];
 }
 
@@ -200,27 +199,24 @@ function byteLengthOfAll(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 }
 
-function join(chunks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const length = byteLengthOfAll(chunks);
-  if (length > maxModelBytes) throw tooLarge(length);
-  const bytes = new Uint8Array(new ArrayBuffer(length));
+function layOut({ chunks, byteLength }: Encoded): Uint8Array<ArrayBuffer> {
+  if (byteLength > maxModelBytes) {
+    throw new CoremlxError(
+      "UNSUPPORTED",
+      `Cannot write the model: ${byteLength} bytes are more than an ONNX file may have`,
+      {
+        hint: "Keep the weights in files beside the model",
+        details: { byteLength, maxBytes: maxModelBytes },
+      },
+    );
+  }
+  const bytes = new Uint8Array(new ArrayBuffer(byteLength));
   let offset = 0;
   for (const chunk of chunks) {
     bytes.set(chunk, offset);
     offset += chunk.length;
   }
   return bytes;
-}
-
-function tooLarge(length: number): CoremlxError {
-  return new CoremlxError(
-    "UNSUPPORTED",
-    `Cannot write the model: ${length} bytes are more than an ONNX file may have`,
-    {
-      hint: "Keep the weights in files beside the model",
-      details: { byteLength: length, maxBytes: maxModelBytes },
-    },
-  );
 }
 
 /** `path` relative to `folder`, with forward slashes; undefined where it lies outside. */
