@@ -50,23 +50,11 @@ export interface LoweredClassifier {
   readonly probabilitiesName: string | undefined;
 }
 
-/** The condition of a loop is lowered twice, so that nested ones multiply: this bounds what a small file can ask for. */
-const maxLoweredOps = 2_000_000;
-
 /** Throws UNSUPPORTED naming every op without a lowering, with counts, before any work. */
 export function lower(fn: MilFunction, options: LowerOptions = {}): Lowered {
   refuseMissing(fn);
   const graph = new Graph();
-  let loweredOps = 0;
-  const scope = new Scope(graph, {
-    opset: fn.opset,
-    precision: options.precision ?? "float32",
-    lowerBlock(inner, block) {
-      loweredOps += block.operations.length;
-      if (loweredOps > maxLoweredOps) throw tooLarge(fn.name);
-      return lowerBlock(inner, block);
-    },
-  });
+  const scope = new Scope(graph, { opset: fn.opset, precision: options.precision ?? "float32", lowerBlock });
   const inputs: Port[] = [];
   const stateInputs: StateInput[] = [];
   for (const input of fn.inputs) {
@@ -126,13 +114,6 @@ function nameOfMissing(op: MilOp): string {
   const name = op.attributes.get("class_name");
   const [className] = name?.kind === "strings" ? name.values : [];
   return className === undefined ? op.type : `${op.type} ${JSON.stringify(className)}`;
-}
-
-function tooLarge(name: string): CoremlxError {
-  return new CoremlxError(
-    "UNSUPPORTED",
-    `Cannot run function "${name}": it unfolds into more than ${maxLoweredOps} ops`,
-  );
 }
 
 function refuseMissing(fn: MilFunction): void {

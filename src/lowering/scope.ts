@@ -29,9 +29,6 @@ interface Shared extends ScopeOptions {
   classifier: Classifier | undefined;
 }
 
-/** Blocks within blocks beyond this are not a program anyone wrote. */
-const maxBlockDepth = 64;
-
 /** Names resolve outwards, so that a block sees the blocks around it. States are mutable: the innermost version counts. */
 export class Scope {
   readonly graph: Graph;
@@ -41,12 +38,10 @@ export class Scope {
   readonly #constants = new Map<string, MilValue | (() => MilValue)>();
   readonly #states = new Map<string, Value>();
   readonly #fixedLists = new Set<string>();
-  readonly #depth: number;
 
   constructor(graph: Graph, options: ScopeOptions | { parent: Scope }) {
     this.graph = graph;
     this.#parent = "parent" in options ? options.parent : undefined;
-    this.#depth = this.#parent === undefined ? 0 : this.#parent.#depth + 1;
     this.#shared = "parent" in options ? options.parent.#shared : { ...options, classifier: undefined };
   }
 
@@ -66,12 +61,6 @@ export class Scope {
   }
   /** Lowers the ops of a nested block into this scope's graph; gives the values of its outputs. */
   lowerBlock(block: MilBlock): readonly Value[] {
-    if (this.#depth > maxBlockDepth) {
-      throw new CoremlxError(
-        "UNSUPPORTED",
-        `Cannot lower this program: its blocks are nested deeper than ${maxBlockDepth} levels`,
-      );
-    }
     return this.#shared.lowerBlock(this, block);
   }
 

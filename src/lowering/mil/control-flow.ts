@@ -36,6 +36,8 @@ export const controlFlow = {
     if (condition.outputs.length !== 1)
       op.bad(`its condition must have one output, got ${condition.outputs.length}`);
     if (writtenStates([condition]).size > 0) op.unsupported("a state written by a loop condition");
+    if (2 * copiesIn(condition) > maxCopies)
+      op.unsupported("a loop in the condition of a loop in a condition");
     return loop(op, g, { condition, body, initial });
   },
 } satisfies OpTable;
@@ -154,6 +156,21 @@ interface Carried {
   readonly input: MilNamedType | undefined;
   readonly start: Value;
   readonly isFixed: boolean;
+}
+
+/** How often a loop condition may stand in the graph: loops within loop conditions multiply. */
+const maxCopies = 4;
+
+/** How often the innermost op of a block comes to stand in the graph. */
+function copiesIn(block: MilBlock): number {
+  let most = 1;
+  for (const { type, blocks } of block.operations) {
+    blocks.forEach((inner, index) => {
+      const isCondition = type === "while_loop" && index === 0;
+      most = Math.max(most, (isCondition ? 2 : 1) * copiesIn(inner));
+    });
+  }
+  return most;
 }
 
 /** What all iterations have in common: sizes the block does not declare may change from one to the next. */
