@@ -14,16 +14,20 @@ import {
 } from "node:fs";
 import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
 
+/** All bytes at once, or pieces in order. */
+export type FileContent = Uint8Array | Iterable<Uint8Array>;
+
 /**
  * Writes a file as a whole or not at all: to a temporary name in the same folder, then renamed. A link is followed; a
  * pipe or device takes the bytes directly, and stays. Throws IO.
  */
-export function writeFileWhole(path: string, bytes: Uint8Array): void {
+export function writeFileWhole(path: string, content: FileContent): void {
   try {
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats === undefined) return replaceFile(path, bytes);
-    if (stats.isFile()) return replaceFile(realpathSync(path), bytes);
-    writeFileSync(path, bytes);
+    const chunks = content instanceof Uint8Array ? [content] : content;
+    if (stats === undefined) return replaceFile(path, chunks);
+    if (stats.isFile()) return replaceFile(realpathSync(path), chunks);
+    for (const chunk of chunks) writeFileSync(path, chunk);
   } catch (error) {
     throw writeError(path, error);
   }
@@ -38,12 +42,12 @@ export function makeFolder(path: string): void {
   }
 }
 
-function replaceFile(path: string, bytes: Uint8Array): void {
+function replaceFile(path: string, chunks: Iterable<Uint8Array>): void {
   const temporary = `${path}.${process.pid}.partial`;
   let fd: number | undefined;
   try {
     fd = openSync(temporary, "wx", 0o644);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    for (const chunk of chunks) for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
     fsyncSync(fd);
     closeSync(fd);
     fd = undefined;

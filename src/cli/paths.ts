@@ -50,9 +50,8 @@ export function missingHint(path: string, cwd: string): string | undefined {
   const folder = dirname(missing);
   const name = basename(missing);
   const names = namesIn(folder).filter((candidate) => candidate !== name);
-  const completed = modelEndings
-    .map((ending) => name + ending)
-    .find((candidate) => names.includes(candidate));
+  const endings = modelEndings.map((ending) => `${name}${ending}`.toLowerCase());
+  const completed = names.find((candidate) => endings.includes(candidate.toLowerCase()));
   const near = completed ?? nearest(name, names);
   if (near === undefined) return undefined;
   return `Did you mean "${shown(join(folder, near, relative(missing, path)), cwd)}"?`;

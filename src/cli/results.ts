@@ -6,7 +6,7 @@ import { type JsonValue, shortest, statsOf, toJsonValue } from "../codecs/json-o
 import { encodePng } from "../codecs/png.ts";
 import type { FeatureDescription } from "../core/model.ts";
 import { elementsOf, type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
-import { makeFolder, writeFileWhole } from "./files.ts";
+import { type FileContent, makeFolder, writeFileWhole } from "./files.ts";
 import { type Paint, plainLine, table } from "./output.ts";
 
 export type WrittenOutput = JsonValue;
@@ -38,9 +38,9 @@ export function writeOutputFolder(
   return index;
 }
 
-export function writeOutputFile(path: string, bytes: Uint8Array): void {
+export function writeOutputFile(path: string, content: FileContent): void {
   makeFolder(dirname(path));
-  writeFileWhole(path, bytes);
+  writeFileWhole(path, content);
 }
 
 /** A name any file system takes; never one that climbs out of its folder. */

@@ -10,8 +10,8 @@ import { reorderFortran, swapBytes } from "./reorder.ts";
 import { readZip, writeZip, type ZipEntry } from "./zip.ts";
 
 /**
- * One array, copied out of `bytes`: row-major, little endian. `name` appears in errors. Throws BAD_INPUT, or
- * UNSUPPORTED for element types that no model takes.
+ * One array, copied out of `bytes`: row-major, little endian. `name` appears in errors. Throws BAD_INPUT, also for
+ * element types that no model takes.
  */
 export function decodeNpy(bytes: Uint8Array, name: string, limits: CodecLimits = defaultLimits): Tensor {
   const subject = `Cannot read npy ${JSON.stringify(name)}`;
@@ -196,7 +196,7 @@ function parseDescr(
   subject: string,
 ): { readonly dtype: DType; readonly isBigEndian: boolean } {
   if (descr === undefined)
-    throw new CoremlxError("UNSUPPORTED", `${subject}: its elements are structures with fields`, {
+    throw new CoremlxError("BAD_INPUT", `${subject}: its elements are structures with fields`, {
       hint: "Save each field as an array of its own",
     });
   const [, order = "", code = ""] = /^([<>=|]?)(.*)$/s.exec(descr) ?? [];
@@ -206,7 +206,7 @@ function parseDescr(
   const known = /^[OcUSaVMmf]\d*(\[.*\])?$/.test(code) ? refused[code.charAt(0)] : undefined;
   if (known === undefined) throw bad(subject, `element type ${JSON.stringify(descr)} is unknown`);
   throw new CoremlxError(
-    "UNSUPPORTED",
+    "BAD_INPUT",
     `${subject}: its elements are ${known[0]}, dtype ${JSON.stringify(descr)}`,
     {
       hint: known[1],

@@ -1,13 +1,17 @@
 // Runs coremlx as a user does: the built executable where COREMLX_BINARY names it, else the source under bun.
 
+import { expect } from "bun:test";
 import { resolve } from "node:path";
 
 const root = resolve(import.meta.dir, "../..");
 const binary = process.env["COREMLX_BINARY"];
 
+/** The built executable under test, if there is one. */
+export const binaryPath: string | undefined = binary ? resolve(root, binary) : undefined;
+
 /** The command line that starts coremlx. */
-export const coremlx: readonly string[] = binary
-  ? [resolve(root, binary)]
+export const coremlx: readonly string[] = binaryPath
+  ? [binaryPath]
   : [process.execPath, resolve(root, "src/main.ts")];
 
 export interface ProgramResult {
@@ -26,7 +30,39 @@ export interface ProgramOptions {
 
 /** Starts coremlx and waits for its end. Only the variables that a program needs are passed on. */
 export async function run(args: readonly string[], options: ProgramOptions = {}): Promise<ProgramResult> {
-  const child = Bun.spawn([...coremlx, ...args], {
+  return runCommand([...coremlx, ...args], options);
+}
+
+/** The same for any command line: a shell, a tracer. */
+export async function runCommand(
+  words: readonly string[],
+  options: ProgramOptions = {},
+): Promise<ProgramResult> {
+  const done = await takeTurn();
+  try {
+    return await spawnAndWait(words, options);
+  } finally {
+    done();
+  }
+}
+
+/** Concurrent tests together start no more programs than this: more would only wait for each other. */
+const maxPrograms = 3;
+let running = 0;
+const waiting: (() => void)[] = [];
+
+async function takeTurn(): Promise<() => void> {
+  if (running >= maxPrograms) await new Promise<void>((resolve) => waiting.push(resolve));
+  else running++;
+  return () => {
+    const next = waiting.shift();
+    if (next === undefined) running--;
+    else next(); // hands the turn on
+  };
+}
+
+async function spawnAndWait(words: readonly string[], options: ProgramOptions): Promise<ProgramResult> {
+  const child = Bun.spawn([...words], {
     cwd: options.cwd ?? root,
     env: environment(options.env),
     stdin: options.stdin === undefined ? "ignore" : new Blob([options.stdin]),
@@ -37,6 +73,67 @@ export async function run(args: readonly string[], options: ProgramOptions = {})
   });
   const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code, stdout, stderr };
+}
+
+/** Runs coremlx, which must succeed and print one JSON document and nothing else on stdout. Gives the document. */
+export async function runJson(
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<Readonly<Record<string, unknown>>> {
+  const result = await run([...args, "--json"], options);
+  expect(result).toMatchObject({ code: 0 });
+  const document: unknown = JSON.parse(result.stdout);
+  if (typeof document !== "object" || document === null || Array.isArray(document)) {
+    throw new Error(`Expected a JSON object, got ${result.stdout.slice(0, 200)}`);
+  }
+  expect(result.stdout.trimEnd()).not.toContain("\n");
+  return { ...document };
+}
+
+export interface ExpectedFailure {
+  readonly exit: number;
+  readonly code: string;
+  /** The whole message, or a pattern for it. */
+  readonly message: string | RegExp;
+  /** The whole hint, or a pattern for it; `undefined`: there is none. */
+  readonly hint: string | RegExp | undefined;
+  /** What the details must hold at least. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Runs coremlx with --json, which must fail like this: exit code, message and hint on stderr without a stack trace, and one
+ * JSON error document on stdout that says the same.
+ */
+export async function expectFailure(
+  args: readonly string[],
+  expected: ExpectedFailure,
+  options: ProgramOptions = {},
+): Promise<ProgramResult> {
+  const result = await run([...args, "--json"], options);
+  const lines = result.stderr.trimEnd().split("\n");
+  const [hintLine, errorLine] = lines.at(-1)?.startsWith("hint: ")
+    ? [lines.at(-1), lines.at(-2)]
+    : [undefined, lines.at(-1)];
+  const message = errorLine?.replace(/^error: /, "");
+  const hint = hintLine?.replace(/^hint: /, "");
+  expect({ exit: result.code, message, hint, stderr: result.stderr }).toEqual({
+    exit: expected.exit,
+    message: matching(expected.message),
+    hint: expected.hint === undefined ? undefined : matching(expected.hint),
+    stderr: expect.stringMatching(/^(?![\s\S]*\n\s+at )[\s\S]*error: /),
+  });
+  const document: unknown = JSON.parse(result.stdout);
+  expect(document).toMatchObject({ error: { code: expected.code, message } });
+  if (hint === undefined) expect(document).not.toHaveProperty("error.hint");
+  else expect(document).toHaveProperty("error.hint", hint);
+  if (expected.details !== undefined)
+    expect(document).toMatchObject({ error: { details: expected.details } });
+  return result;
+}
+
+function matching(text: string | RegExp): unknown {
+  return typeof text === "string" ? text : expect.stringMatching(text);
 }
 
 /** PATH and the caches of the tests, plus `extra`: nobody's own COREMLX_… settings. */

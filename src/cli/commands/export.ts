@@ -1,6 +1,6 @@
 // coremlx export: the graph the portable engine runs, as an ONNX file.
 
-import { resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
 import { exportOnnx } from "../../runtime/export.ts";
 import { command, engineFlags } from "../command.ts";
@@ -40,17 +40,39 @@ export const exportModel = command({
         hint: "Leave --json out, or write to a file",
       });
     }
-    const bytes = await exportOnnx(findModel(path, io.cwd), {
+    const { output } = flags;
+    const options = {
+      fileName: basename(output),
       functionName: flags.function,
       precision: flags.precision,
+    };
+    const written = await exportOnnx(findModel(path, io.cwd), options, ({ model, data }) => {
+      if (output === "-") {
+        if (data) throw tooLargeForPipe(data.byteLength);
+        io.stdout(model);
+        return [];
+      }
+      const target = resolve(io.cwd, output);
+      if (data) writeOutputFile(join(dirname(target), data.name), data.chunks);
+      writeOutputFile(target, model);
+      const files = [{ file: output, bytes: model.length }];
+      return data ? [...files, { file: join(dirname(output), data.name), bytes: data.byteLength }] : files;
     });
-    if (flags.output === "-") {
-      io.stdout(bytes);
-      return;
+    const [graph] = written;
+    if (graph === undefined) return;
+    if (flags.json) io.stdout(`${JSON.stringify({ schemaVersion: 1, ...graph, files: written })}\n`);
+    else if (!flags.quiet) {
+      for (const { file, bytes } of written) io.stderr(`wrote ${plainLine(file)} (${formatBytes(bytes)})\n`);
     }
-    writeOutputFile(resolve(io.cwd, flags.output), bytes);
-    if (flags.json)
-      io.stdout(`${JSON.stringify({ schemaVersion: 1, file: flags.output, bytes: bytes.length })}\n`);
-    else if (!flags.quiet) io.stderr(`wrote ${plainLine(flags.output)} (${formatBytes(bytes.length)})\n`);
   },
 });
+
+function tooLargeForPipe(bytes: number): CoremlxError {
+  return new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot write the graph to stdout: ${formatBytes(bytes)} of weights need a second file`,
+    {
+      hint: "Name a file with --output",
+    },
+  );
+}

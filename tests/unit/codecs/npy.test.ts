@@ -48,7 +48,7 @@ describe("element types that no model takes are refused by name, with a way out"
   for (const { name, file: stored } of refused)
     test(name, () => {
       const error = errorOf(() => decodeNpy(base64(stored), "x.npy"));
-      expect(error.code).toBe("UNSUPPORTED");
+      expect(error.code).toBe("BAD_INPUT");
       expect(error.message).toStartWith(`Cannot read npy "x.npy": its elements are ${name}`);
       expect(error.hint).toBeDefined();
     });
