@@ -187,6 +187,21 @@ describe("while_loop", () => {
     await gives(fn, { x, n: tensorOf("int32", [3], []) }, { j: tensorOf("int32", [0]), y: x });
   });
 
+  test("of a few known iterations is written out, without Loop", async () => {
+    const fn = counting([doubled], 3);
+    expect(opsOf(fn)).not.toContain("Loop");
+    await gives(
+      fn,
+      { x, n: tensorOf("int32", [0], []) },
+      { j: tensorOf("int32", [3]), y: f32([8, -16, 24]) },
+    );
+    const long = counting([doubled], 130);
+    expect(opsOf(long)).toContain("Loop");
+    const tiny = f32([2 ** -30, 0, -(2 ** -31)]);
+    const y = f32([2 ** 100, 0, -(2 ** 99)]);
+    await gives(long, { x: tiny, n: tensorOf("int32", [0], []) }, { j: tensorOf("int32", [130]), y });
+  });
+
   test("hides outer constants behind block inputs of the same name", async () => {
     const loop = milOp("while_loop", { loop_vars: ["=k", "=x"] }, { j: int, y: row }, [
       milBlock({ k: int, x: row }, [milOp("less", { x: "=k", y: 2 }, { go: bool })], ["go"]),

@@ -1,4 +1,7 @@
+import { expect, test } from "bun:test";
 import { f32, tensorOf } from "../../src/core/tensor.ts";
+import { lower } from "../../src/lowering/lower.ts";
+import { milFunction, milOp, tensorType } from "../support/mil-program.ts";
 import { opCases } from "../support/op-cases.ts";
 import { fixtureRows } from "../support/op-fixtures.ts";
 
@@ -212,3 +215,27 @@ opCases("tensor-transformation refuses", [
     expect: { error: '"size" and "stride" must be positive, got 0 and 1', code: "BAD_MODEL" },
   },
 ]);
+
+test("squeeze of axes of unknown size follows the declared rank", () => {
+  const squeezed = (
+    shape: readonly (number | undefined)[],
+    rank: number | undefined,
+    axes?: readonly number[],
+  ) => {
+    const y = tensorType(
+      "float32",
+      rank === undefined ? undefined : Array.from({ length: rank }, () => undefined),
+    );
+    const op = milOp("squeeze", axes ? { x: "=x", axes } : { x: "=x" }, { y });
+    const [output] = lower(milFunction({ x: tensorType("float32", shape) }, [op], ["y"])).outputs;
+    return output?.shape;
+  };
+  expect(squeezed([1, undefined, undefined], 2)).toEqual(["x_d1", "x_d2"]);
+  expect(squeezed([1, undefined, 3], 1)).toEqual([3]);
+  expect(squeezed([1, undefined, 3], undefined)).toEqual(["x_d1", 3]);
+  expect(squeezed([1, undefined, 3], undefined, [0, 1])).toEqual([3]);
+  expect(squeezed([1, undefined, 3], 2, [0, 1])).toEqual(["x_d1", 3]);
+  expect(() => squeezed([undefined, undefined, 3], 2)).toThrow(
+    'Cannot lower squeeze "y": squeezing some of several axes of unknown size is not supported',
+  );
+});

@@ -116,9 +116,14 @@ function loop(op: Op, g: Graph, { condition, body, initial }: LoopParts): readon
   });
   const carried = [...variables, ...memories];
   const starts = carried.map(({ start }) => start);
+  const unrolled = unroll(op, g, {
+    condition,
+    body,
+    given: { values: starts.slice(0, initial.length), fixed },
+  });
+  if (unrolled) return unrolled;
   const proceeds = evaluate(op, op.scope.child(g), condition, { values: starts, fixed });
   g.scope = op.name;
-  if (isNever(proceeds)) return starts.slice(0, initial.length);
 
   const inner = g.subgraph();
   inner.input("iteration", "int64", []);
@@ -144,6 +149,45 @@ function loop(op: Op, g: Graph, { condition, body, initial }: LoopParts): readon
   const wanted = [undefined, proceeds, ...starts];
   const outputs = g.nodeList("Loop", wanted, { body: inner }, { outputs: final.length, types: final });
   return keepStates(op, outputs, states);
+}
+
+interface Unrolling {
+  readonly condition: MilBlock;
+  readonly body: MilBlock;
+  readonly given: Arguments;
+}
+
+/** A loop is unrolled while it stays below so many ops: ONNX Runtime enters a Loop body in some 50 µs. */
+const maxUnrolledOps = 256;
+
+/**
+ * The iterations one after the other, where it is known how many there are: the recurrent layers of converters mostly
+ * run once. `undefined`: not known, or too many; then nothing has changed.
+ */
+function unroll(op: Op, g: Graph, { condition, body, given }: Unrolling): readonly Value[] | undefined {
+  if (hasLoop(condition) || hasLoop(body)) return undefined;
+  const graph = g.subgraph();
+  const scope = op.scope.child(graph);
+  const limit = maxUnrolledOps / Math.max(1, body.operations.length);
+  let { values } = given;
+  for (let iteration = 0; iteration <= limit; iteration++) {
+    const proceeds = evaluate(op, scope.child(graph), condition, { ...given, values });
+    if (proceeds.constant === undefined) return undefined;
+    if (proceeds.constant.bytes[0] === 0) {
+      g.nodes.push(...graph.nodes);
+      for (const [state, value] of scope.writtenStates) op.scope.writeState(state, value);
+      return values;
+    }
+    const inner = scope.child(graph);
+    bind(inner, body, { ...given, values });
+    values = inner.lowerBlock(body);
+    for (const [state, value] of inner.writtenStates) scope.writeState(state, value);
+  }
+  return undefined;
+}
+
+function hasLoop(block: MilBlock): boolean {
+  return block.operations.some(({ type, blocks }) => type === "while_loop" || blocks.some(hasLoop));
 }
 
 interface Variable {
@@ -225,10 +269,6 @@ function evaluate(op: Op, scope: Scope, condition: MilBlock, given: Arguments): 
 function truth(g: Graph, value: Value): Value {
   const flag = g.cast(value, "bool");
   return flag.shape?.length === 0 ? flag : g.node("Reshape", [flag, g.vector([])]);
-}
-
-function isNever({ constant }: Value): boolean {
-  return constant !== undefined && constant.bytes[0] === 0;
 }
 
 /** Makes values the results of a block's graph, in the element types that all blocks agree on. */

@@ -1,6 +1,6 @@
 // MIL's list ops. A list is one tensor [length, …element]; sizes of an element nobody declared are 1 until the first write.
 
-import { knownElements } from "../../onnx/elements.ts";
+import { constantNumbers, knownElements } from "../../onnx/elements.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { denseDType, sizeOf } from "../arguments.ts";
@@ -28,7 +28,11 @@ export const lists = {
     return g.node("Gather", [op.value("ls"), wide(g, index)], { axis: 0 });
   },
 
-  list_gather: (op, g) => g.node("Gather", [op.value("ls"), wide(g, op.value("indices"))], { axis: 0 }),
+  list_gather(op, g) {
+    const list = op.value("ls");
+    const indices = op.value("indices");
+    return coversList(list, indices) ? list : g.node("Gather", [list, wide(g, indices)], { axis: 0 });
+  },
 
   list_write(op, g) {
     const index = oneElement(op, g, "index");
@@ -59,9 +63,16 @@ function write(op: Op, g: Graph, { rows, values, last }: Write): Value {
   const [output] = op.outputs;
   const isFixed = name !== undefined && op.scope.isFixedList(name);
   if (isFixed && output) op.scope.markFixedList(output.name);
+  if (coversList(op.value("ls"), rows)) return g.cast(values, denseDType(op.value("ls")));
   const list = withElementShape(op, g, op.value("ls"), values);
   const long = isFixed ? list : grown(g, list, last());
   return g.node("ScatterND", [long, rows, g.cast(values, denseDType(list))]);
+}
+
+/** Whether indices are known to name every element of the list, in order. */
+function coversList(list: Value, indices: Value): boolean {
+  const known = constantNumbers(indices);
+  return known?.length === list.shape?.[0] && (known?.every((index, at) => index === at) ?? false);
 }
 
 /** The list with room for the elements of `values`: sizes that stood at 1 for "unknown" become theirs. */
