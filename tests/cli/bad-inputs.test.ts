@@ -75,7 +75,7 @@ describe("names", () => {
   });
 
   test.concurrent("the same input twice is refused", async () => {
-    await expectBadInput([sum, "-i", "left=1", "-i", "left=2"], /^Input "left" is given twice|left/);
+    await expectBadInput([integers, "-i", "x=zeros", "-i", "x=ones"], 'Input "x" is given twice');
     await expectBadInput(
       [digits, digit, "-i", "zeros"],
       'Input "image" is given twice: by --input and by a file',
@@ -120,33 +120,57 @@ describe("shapes and types", () => {
 
   test.concurrent("a number that is not whole, for an integer", async () => {
     const path = file("half.npy", encodeNpy(f32([1, 2, 2.5, 4])));
-    await expectBadInput([integers, path], /"x".*2\.5.*not (whole|integral|a whole)|"x".*2\.5.*int32/);
-    await expectBadInput([integers, "[1, 2, 2.5, 4]"], /"x".*2\.5.*int32/);
+    await expectBadInput(
+      [integers, path],
+      'Cannot convert input "x" from float32 to int32: element [2] is 2.5, not a whole number',
+    );
+    await expectBadInput(
+      [integers, "[1, 2, 2.5, 4]"],
+      'Cannot read input "x": element [2] is 2.5, not a whole number, for int32',
+    );
   });
 
   test.concurrent("NaN and infinities, for an integer", async () => {
     const path = file("nan.npy", encodeNpy(f32([1, Number.NaN, 3, 4])));
-    await expectBadInput([integers, path], /"x".*NaN.*int32|int32.*NaN/);
+    await expectBadInput(
+      [integers, path],
+      'Cannot convert input "x" from float32 to int32: element [1] is NaN, which no integer holds',
+    );
     const infinite = file("inf.npy", encodeNpy(f32([1, 2, Number.POSITIVE_INFINITY, 4])));
-    await expectBadInput([integers, infinite], /"x".*Infinity.*int32|int32.*Infinity/);
+    await expectBadInput(
+      [integers, infinite],
+      /^Cannot convert input "x" from float32 to int32: element \[2\] is Infinity, /,
+    );
   });
 
   test.concurrent("an integer beyond the range", async () => {
     const path = file("big.npy", encodeNpy(tensorOf("int64", [1n, 2n, 3n, 2n ** 40n])));
-    await expectBadInput([integers, path], /"x".*1099511627776.*int32|int32.*1099511627776/);
+    await expectBadInput(
+      [integers, path],
+      'Cannot convert input "x" from int64 to int32: element [3] is 1099511627776, not within -2147483648 to 2147483647',
+    );
   });
 
   test.concurrent("a finite number that would become infinite", async () => {
-    await expectBadInput([half, "[1, 2, 3, 70000]"], /"x".*70000.*float16/);
+    await expectBadInput(
+      [half, "[1, 2, 3, 70000]"],
+      'Cannot read input "x": element [3] is 70000, beyond its range, for float16',
+    );
   });
 
   test.concurrent("text where numbers are due", async () => {
-    await expectBadInput([integers, "--input", "hello"], /^Cannot read input "x" from "hello": /);
+    await expectBadInput(
+      [integers, "--input", "hello"],
+      'Cannot read input "x" from "hello": line 1, column 1, at "hello": expected a value',
+    );
     await expectBadInput([integers, '["a", "b", "c", "d"]'], /^Cannot read input "x"/);
   });
 
   test.concurrent("text that is no JSON", async () => {
-    await expectBadInput([integers, "[1, 2"], /^Cannot read input "x" from "\[1, 2": /);
+    await expectBadInput(
+      [integers, "[1, 2"],
+      'Cannot read input "x" from "[1, 2": line 1, column 6, at the end: expected "," or "]"',
+    );
   });
 });
 
@@ -225,9 +249,15 @@ describe("files", () => {
 
   test.concurrent("an npy whose header claims more than the file holds", async () => {
     const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }";
-    await expectBadInput([integers, file("lying.npy", npy(header, new Uint8Array(16)))], /lying\.npy/);
+    await expectBadInput(
+      [integers, file("lying.npy", npy(header, new Uint8Array(16)))],
+      'Cannot read npy "lying.npy": shape [1000000000000] of float32 takes 4000000000000 bytes, more than the limit of 4294967296',
+    );
     const short = "{'descr': '<f4', 'fortran_order': False, 'shape': (8,), }";
-    await expectBadInput([integers, file("short.npy", npy(short, new Uint8Array(16)))], /short\.npy/);
+    await expectBadInput(
+      [integers, file("short.npy", npy(short, new Uint8Array(16)))],
+      'Cannot read npy "short.npy": shape [8] of float32 takes 32 bytes, the file has 16',
+    );
   });
 
   test.concurrent("content of no known format, and an ending that lies", async () => {
