@@ -117,12 +117,13 @@ export async function expectFailure(
     : [undefined, lines.at(-1)];
   const message = errorLine?.replace(/^error: /, "");
   const hint = hintLine?.replace(/^hint: /, "");
-  expect({ exit: result.code, message, hint, stderr: result.stderr }).toEqual({
-    exit: expected.exit,
-    message: matching(expected.message),
-    hint: expected.hint === undefined ? undefined : matching(expected.hint),
-    stderr: expect.stringMatching(/^(?![\s\S]*\n\s+at )[\s\S]*error: /),
-  });
+  if (result.code !== expected.exit)
+    throw new Error(`Expected exit code ${expected.exit}, got ${show(result)}`);
+  expect(result.stderr).toMatch(/(^|\n)error: /);
+  expect(result.stderr).not.toMatch(/\n\s+at /);
+  expectText(message, expected.message);
+  if (expected.hint === undefined) expect(hint).toBeUndefined();
+  else expectText(hint, expected.hint);
   const { error }: { readonly error: Readonly<Record<string, unknown>> } = JSON.parse(result.stdout);
   const { details, ...shown } = error;
   expect(shown).toEqual({ code: expected.code, message, ...(hint === undefined ? {} : { hint }) });
@@ -130,8 +131,13 @@ export async function expectFailure(
   return result;
 }
 
-function matching(text: string | RegExp): unknown {
-  return typeof text === "string" ? text : expect.stringMatching(text);
+function expectText(actual: string | undefined, expected: string | RegExp): void {
+  if (typeof expected === "string") expect(actual).toBe(expected);
+  else expect(actual).toMatch(expected);
+}
+
+function show({ code, stdout, stderr }: ProgramResult): string {
+  return `${code}\n${stderr.slice(-2_000)}\n${stdout.slice(-500)}`;
 }
 
 /** PATH and the caches of the tests, plus `extra`: nobody's own COREMLX_… settings. */
