@@ -1,9 +1,10 @@
 // What can run a Model. Implementations: portable (ONNX Runtime), coreml (Apple's framework), tape, http.
 
 import type { FunctionDescription } from "../core/model.ts";
-import type { FeatureValues } from "../core/tensor.ts";
+import type { FeatureValues, Tensor } from "../core/tensor.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import type { Model } from "../formats/model.ts";
+import type { Lowered } from "../lowering/lower.ts";
 
 export type EngineName = "coreml" | "portable";
 export type DeviceRequest = "auto" | "cpu" | "gpu" | "ane" | "all";
@@ -23,6 +24,34 @@ export interface Engine extends AsyncDisposable {
   readonly version: string;
   /** Borrows the model: it must stay open until the loaded model is disposed. */
   load(model: Model, options?: LoadOptions): Promise<LoadedModel>;
+  /** A graph that another thread of this process loaded, to run it from here at the same time. Its owner must outlive this use. */
+  adopt(share: GraphShare): LoadedGraph;
+}
+
+/** The graph's inputs, outputs and states, and the features they carry. Plain data. */
+export type GraphPorts = Omit<Lowered, "graph">;
+
+/** A loaded graph as another thread may borrow it: plain numbers, good until its owner disposes it. */
+export interface GraphShare {
+  readonly session: number;
+}
+
+/** Ends the run under way, from any thread of this process: plain numbers, good until the graph is disposed. */
+export interface CancelHandle {
+  readonly runOptions: number;
+  readonly setTerminate: number;
+  readonly unsetTerminate: number;
+}
+
+/** A model that is one graph of tensors: what the runtime runs without copies. */
+export interface LoadedGraph extends Disposable {
+  readonly share: GraphShare;
+  readonly cancel: CancelHandle;
+  /**
+   * Blocks until the results are there. Results named in `outputs` are written there, the others come back in memory of
+   * their own. Throws BAD_INPUT, INTERRUPTED after a cancel, NATIVE.
+   */
+  run(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor>;
 }
 
 /** One state of a stateful model: zero at creation, changed by every prediction it is given to. Never shared between sequences. */
@@ -43,6 +72,8 @@ export interface LoadedModel extends AsyncDisposable {
   readonly function: FunctionDescription;
   /** The device that really runs it: "cpu" on portable. */
   readonly device: string;
+  /** `undefined`: the model is more than one graph (a pipeline), and only `predict` runs it. Owned by the model. */
+  readonly graph: { readonly ports: GraphPorts; readonly loaded: LoadedGraph } | undefined;
   /** Inputs must already have the declared types (codecs/convert.ts does that); shapes are checked here. */
   predict(inputs: FeatureValues, options?: PredictOptions): Promise<FeatureValues>;
   newState(): State;

@@ -9,6 +9,7 @@ import {
   elementsOf,
   type FeatureValue,
   isTensor,
+  type NumericArray,
   numbersOf,
   type Tensor,
   tensorOf,
@@ -22,24 +23,35 @@ export interface GraphPort {
   readonly shape: readonly (number | string)[] | undefined;
 }
 
-/** A caller's value as the graph's tensor. Throws BAD_INPUT naming the input where value and description disagree. */
-export function encodeFeature(description: FeatureDescription, value: FeatureValue, port: GraphPort): Tensor {
+/** Memory for a tensor that a graph reads or writes. */
+export type Allocate = (dtype: DType, shape: readonly number[]) => Tensor;
+
+/**
+ * A caller's value as the graph's tensor, in memory from `allocate`; the caller's own memory where that already holds
+ * it and `allocate` is left out. Throws BAD_INPUT naming the input where value and description disagree.
+ */
+export function encodeFeature(
+  description: FeatureDescription,
+  value: FeatureValue,
+  port: GraphPort,
+  allocate?: Allocate,
+): Tensor {
   const { name, type } = description;
   switch (type.kind) {
     case "multiArray": {
       const tensor = requireTensor(name, value);
       checkShape(tensor.shape, type, `input "${name}"`);
-      return convertElements(tensor, port.dtype);
+      return place(tensor, port.dtype, allocate);
     }
     case "image": {
       const tensor = requireTensor(name, value);
       checkPicture(name, tensor, type);
-      return pictureToPlanes(tensor, type.colorSpace, port.dtype);
+      return pictureToPlanes(tensor, type.colorSpace, port.dtype, allocate ?? zeros);
     }
     case "double":
     case "int64": {
       if (typeof value !== "number" && typeof value !== "bigint") return refuse(name, "a number");
-      return tensorOf(port.dtype, [value], port.shape?.length === 0 ? [] : [1]);
+      return place(tensorOf(port.dtype, [value], port.shape?.length === 0 ? [] : [1]), port.dtype, allocate);
     }
     default:
       throw new CoremlxError("UNSUPPORTED", `Cannot pass "${name}": a graph takes no ${type.kind} input`);
@@ -81,15 +93,34 @@ export function convertElements(tensor: Tensor, dtype: DType): Tensor {
   return tensorOf(dtype, numbersOf(tensor), tensor.shape);
 }
 
+/** The tensor in memory of the graph's; itself where nothing else is asked for. */
+function place(tensor: Tensor, dtype: DType, allocate: Allocate | undefined): Tensor {
+  if (allocate === undefined) return convertElements(tensor, dtype);
+  const target = allocate(dtype, tensor.shape);
+  if (tensor.dtype === dtype) target.bytes.set(tensor.bytes);
+  else if (isPlain(tensor.dtype) && isPlain(dtype)) copyElements(elementsOf(tensor), elementsOf(target));
+  else target.bytes.set(convertElements(tensor, dtype).bytes);
+  return target;
+}
+
+/** Types whose elements typed arrays convert among each other without a word. */
+function isPlain(dtype: DType): boolean {
+  return dtype !== "bool" && dtype !== "bfloat16" && dtype !== "int64" && dtype !== "uint64";
+}
+
+function copyElements(source: NumericArray, target: NumericArray): void {
+  for (let i = 0; i < target.length; i++) target[i] = source[i] ?? 0;
+}
+
 /** uint8 [H, W, 3], uint8 [H, W] or float16 [H, W] -> [1, C, H, W], values untouched, channels in the model's order. */
-function pictureToPlanes(picture: Tensor, colorSpace: ColorSpace, dtype: DType): Tensor {
+function pictureToPlanes(picture: Tensor, colorSpace: ColorSpace, dtype: DType, allocate: Allocate): Tensor {
   const [height = 0, width = 0, channels = 1] = picture.shape;
-  const planes = zeros(dtype, [1, channels, height, width]);
-  if (channels === 1) {
-    const converted = convertElements(picture, dtype);
-    return { ...planes, bytes: converted.bytes };
-  }
+  const planes = allocate(dtype, [1, channels, height, width]);
   const target = elementsOf(planes);
+  if (channels === 1) {
+    copyElements(elementsOf(picture), target);
+    return planes;
+  }
   const source = elementsOf(picture);
   const area = height * width;
   for (let channel = 0; channel < channels; channel++) {

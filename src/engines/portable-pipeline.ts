@@ -8,6 +8,8 @@ import type { LoadedModel, PredictOptions, State } from "./engine.ts";
 /** Owns its stages. */
 export class PipelineModel implements LoadedModel {
   readonly device = "cpu";
+  /** A pipeline is several graphs, with features between them. */
+  readonly graph = undefined;
   readonly function: FunctionDescription;
   readonly #stages: readonly LoadedModel[];
 

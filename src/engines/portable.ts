@@ -2,13 +2,12 @@
 
 import { CoremlxError } from "../core/errors.ts";
 import type { FunctionDescription } from "../core/model.ts";
-import type { FeatureValues } from "../core/tensor.ts";
 import type { MilFunction, MilProgram } from "../formats/mil.ts";
 import type { Model, ModelBody, PipelineStage } from "../formats/model.ts";
 import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import type { Precision } from "../lowering/scope.ts";
-import type { Engine, LoadedModel, LoadOptions, PredictOptions, State } from "./engine.ts";
-import { type GraphModel, type GraphOptions, loadGraph } from "./portable-graph.ts";
+import type { Engine, GraphShare, LoadedGraph, LoadedModel, LoadOptions } from "./engine.ts";
+import { type GraphOptions, loadGraph, PortableGraph } from "./portable-graph.ts";
 import { PipelineModel } from "./portable-pipeline.ts";
 
 export interface PortableOptions {
@@ -38,6 +37,10 @@ export class PortableEngine implements Engine {
     return loadBody(model.body, description, model.description.kind, graphOptions);
   }
 
+  adopt(share: GraphShare): LoadedGraph {
+    return new PortableGraph(this.#runtime.borrowSession(share));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#runtime[Symbol.dispose]();
   }
@@ -52,10 +55,7 @@ export async function loadBody(
 ): Promise<LoadedModel> {
   switch (body.kind) {
     case "mlProgram":
-      return new PortableModel(
-        description,
-        loadGraph(programFunction(body.program, description), description, options),
-      );
+      return loadGraph(programFunction(body.program, description), description, options);
     case "pipeline":
       return new PipelineModel(description, await loadStages(body.stages, options));
     case "message":
@@ -112,30 +112,6 @@ export function programFunction(program: MilProgram, description: FunctionDescri
     "BAD_MODEL",
     `Cannot run function "${description.name}": the program does not define it`,
   );
-}
-
-class PortableModel implements LoadedModel {
-  readonly device = "cpu";
-  readonly function: FunctionDescription;
-  readonly #graph: GraphModel;
-
-  constructor(description: FunctionDescription, graph: GraphModel) {
-    this.function = description;
-    this.#graph = graph;
-  }
-
-  async predict(inputs: FeatureValues, options: PredictOptions = {}): Promise<FeatureValues> {
-    options.signal?.throwIfAborted();
-    return this.#graph.run(inputs, options.state);
-  }
-
-  newState(): State {
-    return this.#graph.newState();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#graph[Symbol.dispose]();
-  }
 }
 
 function refuseDevice(options: LoadOptions): void {

@@ -31,6 +31,10 @@ export class FakeEngine implements Engine {
     return new FakeModel(findFunction(model, options.functionName), this.#fault);
   }
 
+  adopt(): never {
+    throw new CoremlxError("UNSUPPORTED", "Cannot adopt: the fake has no graphs");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
@@ -43,6 +47,7 @@ const scale = numbersOf(
 
 class FakeModel implements LoadedModel {
   readonly device = "cpu";
+  readonly graph = undefined;
   readonly function: FunctionDescription;
   readonly #fault: () => Fault;
 

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import type { FunctionDescription, ModelDescription } from "../../../src/core/model.ts";
 import { f32, type FeatureValue, tensorOf } from "../../../src/core/tensor.ts";
 import { loadBody, programFunction } from "../../../src/engines/portable.ts";
-import { classifyResult } from "../../../src/engines/portable-graph.ts";
+import { classifyResult } from "../../../src/engines/feature-plan.ts";
 import { openEngine } from "../../../src/engines/select.ts";
 import type { MilProgram } from "../../../src/formats/mil.ts";
 import type { ModelBody } from "../../../src/formats/model.ts";

@@ -1,0 +1,120 @@
+// How the features of a function travel through the tensors of its graph. Pure data in, so that any thread can hold one.
+
+import { CoremlxError } from "../core/errors.ts";
+import type { FeatureDescription, FunctionDescription } from "../core/model.ts";
+import { type FeatureValue, type FeatureValues, numbersOf, type Tensor } from "../core/tensor.ts";
+import type { LoweredClassifier, Port } from "../lowering/lower.ts";
+import type { GraphPorts } from "./engine.ts";
+import { type Allocate, decodeFeature, defaultFeature, encodeFeature } from "./features.ts";
+
+interface InputRow {
+  readonly port: Port;
+  readonly description: FeatureDescription;
+}
+
+type OutputRow =
+  | { readonly kind: "port"; readonly description: FeatureDescription; readonly port: Port }
+  | { readonly kind: "label" | "probabilities"; readonly description: FeatureDescription };
+
+/** Built once for a loaded function. Throws BAD_MODEL where interface and program contradict each other. */
+export class FeaturePlan {
+  readonly ports: GraphPorts;
+  readonly #inputs: readonly InputRow[];
+  readonly #outputs: readonly OutputRow[];
+
+  constructor(description: FunctionDescription, ports: GraphPorts) {
+    this.ports = ports;
+    this.#inputs = ports.inputs.map((port) => ({ port, description: inputNamed(description, port.feature) }));
+    this.#outputs = description.outputs.map((output) => outputRow(output, ports));
+  }
+
+  /** Values by graph input, states not among them. With `allocate`, everything is in its memory. */
+  encode(inputs: FeatureValues, allocate?: Allocate): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    for (const { port, description } of this.#inputs) {
+      const value = inputs.get(port.feature);
+      tensors.set(
+        port.name,
+        value === undefined ? missing(description, port) : encodeFeature(description, value, port, allocate),
+      );
+    }
+    return tensors;
+  }
+
+  /** The graph's results as features. They may share memory with `results`. */
+  decode(results: ReadonlyMap<string, Tensor>): Map<string, FeatureValue> {
+    const { classifier } = this.ports;
+    const classified = classifier && classifyResult(classifier, take(results, classifier.probabilities));
+    const values = new Map<string, FeatureValue>();
+    for (const row of this.#outputs) {
+      const { name, type } = row.description;
+      if (row.kind === "port") values.set(name, decodeFeature(name, type, take(results, row.port.name)));
+      else if (classified)
+        values.set(name, row.kind === "label" ? classified.label : classified.probabilities);
+    }
+    return values;
+  }
+}
+
+function inputNamed(description: FunctionDescription, feature: string): FeatureDescription {
+  const found = description.inputs.find((input) => input.name === feature);
+  if (found) return found;
+  throw new CoremlxError("BAD_MODEL", `Cannot run: the program's input "${feature}" is not in the interface`);
+}
+
+function outputRow(description: FeatureDescription, { outputs, classifier }: GraphPorts): OutputRow {
+  const { name, type } = description;
+  const port = outputs.find((candidate) => candidate.feature === name);
+  if (port) return { kind: "port", description, port };
+  if (classifier) {
+    if (name === classifier.labelName) return { kind: "label", description };
+    if (type.kind === "dictionary") return { kind: "probabilities", description };
+    if (type.kind === "string" || type.kind === "int64") return { kind: "label", description };
+  }
+  throw new CoremlxError("BAD_MODEL", `Cannot give out "${name}": the program does not compute it`);
+}
+
+function missing(description: FeatureDescription, port: Port): Tensor {
+  const value = description.isOptional ? defaultFeature(description, port) : undefined;
+  if (value) return value;
+  throw new CoremlxError("BAD_INPUT", `Cannot predict: input "${port.feature}" is missing`, {
+    details: { name: port.feature },
+  });
+}
+
+/** Label of the first greatest probability, and label -> probability. */
+export function classifyResult(classifier: Omit<LoweredClassifier, "probabilities">, vector: Tensor) {
+  const numbers = numbersOf(vector);
+  const { labels } = classifier;
+  if (numbers.length !== labels.length) {
+    throw new CoremlxError(
+      "BAD_MODEL",
+      `Cannot classify: ${numbers.length} probabilities for ${labels.length} labels`,
+    );
+  }
+  let best = 0;
+  for (let i = 1; i < numbers.length; i++) if ((numbers[i] ?? 0) > (numbers[best] ?? 0)) best = i;
+  const label = labels[best];
+  if (label === undefined) throw new CoremlxError("BAD_MODEL", "Cannot classify: the model has no labels");
+  return { label, probabilities: dictionaryOf(labels, numbers) };
+}
+
+function dictionaryOf(
+  labels: readonly string[] | readonly bigint[],
+  numbers: Float64Array,
+): ReadonlyMap<string, number> | ReadonlyMap<bigint, number> {
+  const at = (index: number) => numbers[index] ?? 0;
+  return isStrings(labels)
+    ? new Map(labels.map((label, index) => [label, at(index)]))
+    : new Map(labels.map((label, index) => [label, at(index)]));
+}
+
+function isStrings(labels: readonly string[] | readonly bigint[]): labels is readonly string[] {
+  return typeof labels[0] === "string";
+}
+
+function take(results: ReadonlyMap<string, Tensor>, name: string): Tensor {
+  const tensor = results.get(name);
+  if (tensor) return tensor;
+  throw new CoremlxError("INTERNAL", `ONNX Runtime gave no "${name}"`);
+}
