@@ -10,6 +10,7 @@ import { writeHalfModel, writeIntegerModel, writeSumModel } from "../support/pro
 import { expectFailure, type ProgramOptions } from "../support/program.ts";
 import { sharedPath } from "../support/shared.ts";
 import { tempFolder } from "../support/temp.ts";
+import { wavFile } from "../support/wav.ts";
 
 setDefaultTimeout(60_000); // concurrent tests wait for each other
 
@@ -293,7 +294,7 @@ describe("files", () => {
 
   test.concurrent("stereo audio for one channel, and audio of the wrong length", async () => {
     const pitch = sharedPath("models/basic-pitch/nmp.mlpackage");
-    const wav = file("two.wav", stereo(22_050, 43_844));
+    const wav = file("two.wav", wavFile(new Float32Array(2 * 43_844), { rate: 22_050, channels: 2 }));
     await expectBadInput(
       [pitch, wav],
       /two\.wav.*it has 2 channels, the model takes one$/,
@@ -313,22 +314,4 @@ function npy(header: string, data: Uint8Array): Uint8Array<ArrayBuffer> {
   bytes.set(new TextEncoder().encode(text), 10);
   bytes.set(data, 10 + text.length);
   return bytes;
-}
-
-/** Silence in two channels of 16 bit. */
-function stereo(rate: number, frames: number): Uint8Array<ArrayBuffer> {
-  const bytes = Buffer.alloc(44 + frames * 4);
-  bytes.write("RIFF", 0);
-  bytes.writeUInt32LE(36 + frames * 4, 4);
-  bytes.write("WAVEfmt ", 8);
-  bytes.writeUInt32LE(16, 16);
-  bytes.writeUInt16LE(1, 20);
-  bytes.writeUInt16LE(2, 22);
-  bytes.writeUInt32LE(rate, 24);
-  bytes.writeUInt32LE(rate * 4, 28);
-  bytes.writeUInt16LE(4, 32);
-  bytes.writeUInt16LE(16, 34);
-  bytes.write("data", 36);
-  bytes.writeUInt32LE(frames * 4, 40);
-  return new Uint8Array(bytes);
 }

@@ -1,7 +1,10 @@
 // Small ML programs with an interface of choice, written as packages: for tests that drive the whole program.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { ArrayFeatureType_ArrayDataType as ArrayDataType } from "../../src/formats/gen/FeatureTypes_pb.ts";
+import {
+  ArrayFeatureType_ArrayDataType as ArrayDataType,
+  ImageFeatureType_ColorSpace as ColorSpace,
+} from "../../src/formats/gen/FeatureTypes_pb.ts";
 import type { FeatureDescriptionSchema } from "../../src/formats/gen/Model_pb.ts";
 import { DataType } from "../../src/formats/gen/MIL_pb.ts";
 import { modelBytes, type OperationInit, stringValue, tensorType, writePackage } from "./model-files.ts";
@@ -18,6 +21,8 @@ export interface Port {
   readonly name: string;
   readonly dtype: keyof typeof elements;
   readonly shape: readonly number[];
+  /** The interface calls it a picture; its shape is [1, 1 or 3, height, width]. */
+  readonly isPicture?: boolean;
 }
 
 /** A package whose program is these operations. Gives its path. */
@@ -104,6 +109,17 @@ export function writeHalfModel(path: string): string {
   return writeProgram(path, { inputs: [x], outputs: [y], operations: [operation("relu", { x: "x" }, y)] });
 }
 
+/** A colour picture of 4 x 3 (width x height), as it came in. */
+export function writePictureModel(path: string): string {
+  const shape = [1, 3, 3, 4];
+  const copy = { ...port("copy", "float32", shape), isPicture: true };
+  return writeProgram(path, {
+    inputs: [{ ...port("picture", "float32", shape), isPicture: true }],
+    outputs: [copy],
+    operations: [operation("relu", { x: "picture" }, copy)],
+  });
+}
+
 /** A prediction that takes many seconds on any machine: matrices of 2048, multiplied `count` times. */
 export function writeSlowModel(path: string, count = 60): string {
   const shape = [2048, 2048];
@@ -122,14 +138,13 @@ export function port(name: string, dtype: Port["dtype"], shape: readonly number[
   return { name, dtype, shape };
 }
 
-function feature({ name, dtype, shape }: Port): FeatureInit {
-  return {
-    name,
-    type: {
-      Type: {
-        case: "multiArrayType",
-        value: { shape: shape.map(BigInt), dataType: elements[dtype].array },
-      },
-    },
-  };
+function feature({ name, dtype, shape, isPicture }: Port): FeatureInit {
+  const [, channels, height = 0, width = 0] = shape;
+  if (isPicture) {
+    const colorSpace = channels === 3 ? ColorSpace.RGB : ColorSpace.GRAYSCALE;
+    const value = { width: BigInt(width), height: BigInt(height), colorSpace };
+    return { name, type: { Type: { case: "imageType", value } } };
+  }
+  const value = { shape: shape.map(BigInt), dataType: elements[dtype].array };
+  return { name, type: { Type: { case: "multiArrayType", value } } };
 }

@@ -97,6 +97,7 @@ export const infer = command({
     checkDestination(flags);
     const logger = createLogger(io, flags);
     const modelPath = findModel(path, io.cwd);
+    logger.log("debug", `loading ${path}`);
     await using session = await openCliSession(flags, io);
     const model = await progress(
       io,
