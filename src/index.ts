@@ -22,9 +22,13 @@ export {
   defaultTimeoutMs,
   type LoadModelOptions,
   type ModelState,
+  type ModelStats,
   openSession,
+  type Prediction,
+  type PredictionLease,
   type PredictionOptions,
   type Session,
   type SessionModel,
   type SessionOptions,
+  type SessionStats,
 } from "./runtime/session.ts";

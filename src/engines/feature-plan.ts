@@ -1,5 +1,6 @@
 // How the features of a function travel through the tensors of its graph. Pure data in, so that any thread can hold one.
 
+import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { FeatureDescription, FunctionDescription } from "../core/model.ts";
 import { type FeatureValue, type FeatureValues, numbersOf, type Tensor } from "../core/tensor.ts";
@@ -12,6 +13,12 @@ interface InputRow {
   readonly description: FeatureDescription;
 }
 
+export interface ResultPlace {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[] | undefined;
+}
+
 type OutputRow =
   | { readonly kind: "port"; readonly description: FeatureDescription; readonly port: Port }
   | { readonly kind: "label" | "probabilities"; readonly description: FeatureDescription };
@@ -21,11 +28,18 @@ export class FeaturePlan {
   readonly ports: GraphPorts;
   readonly #inputs: readonly InputRow[];
   readonly #outputs: readonly OutputRow[];
+  readonly #results: readonly ResultPlace[];
 
   constructor(description: FunctionDescription, ports: GraphPorts) {
     this.ports = ports;
     this.#inputs = ports.inputs.map((port) => ({ port, description: inputNamed(description, port.feature) }));
     this.#outputs = description.outputs.map((output) => outputRow(output, ports));
+    this.#results = resultPlaces(ports);
+  }
+
+  /** The graph's results beside states; a shape where it is known before the run. */
+  get results(): readonly ResultPlace[] {
+    return this.#results;
   }
 
   /** Values by graph input, states not among them. With `allocate`, everything is in its memory. */
@@ -54,6 +68,17 @@ export class FeaturePlan {
     }
     return values;
   }
+}
+
+function resultPlaces({ outputs, classifier }: GraphPorts): readonly ResultPlace[] {
+  const places = outputs.map(({ name, dtype, shape }) => ({ name, dtype, shape: knownShape(shape) }));
+  if (classifier === undefined) return places;
+  // Its shape beyond the count of labels is nobody's business: the graph says it at the run.
+  return [...places, { name: classifier.probabilities, dtype: "float32", shape: undefined }];
+}
+
+function knownShape(shape: Port["shape"]): readonly number[] | undefined {
+  return shape?.every((axis) => typeof axis === "number") ? shape : undefined;
 }
 
 function inputNamed(description: FunctionDescription, feature: string): FeatureDescription {

@@ -65,7 +65,11 @@ export function defaultFeature(description: FeatureDescription, port: GraphPort)
   const fill = type.defaultValue ?? 0;
   const tensor = zeros(port.dtype, type.shape);
   if (fill === 0) return tensor;
-  return tensorOf(port.dtype, new Array<number>(elementCount(type.shape)).fill(fill), type.shape);
+  return tensorOf(
+    port.dtype,
+    Array.from({ length: elementCount(type.shape) }, () => fill),
+    type.shape,
+  );
 }
 
 /** The graph's tensor as the feature value its description promises. */

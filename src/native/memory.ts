@@ -95,3 +95,26 @@ export class PointerTable {
     this.#words[2 * index + 1] = Math.floor(value / 2 ** 32);
   }
 }
+
+/** How many views are kept; buffers of a pool come back at the same addresses again and again. */
+const mostViews = 256;
+
+/** Views of other owners' memory, by address, made once and used again. Borrows: whoever asks knows the memory is there. */
+export class MemoryViews {
+  readonly #views = new Map<number, Uint8Array<ArrayBuffer>>();
+
+  /** Bytes at `address`. An empty view for none. */
+  at(address: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    if (byteLength === 0) return allocate(0);
+    const known = this.#views.get(address);
+    if (known?.byteLength === byteLength) return known;
+    if (this.#views.size >= mostViews) this.#views.clear();
+    const view = viewMemory(address as Pointer, byteLength);
+    this.#views.set(address, view);
+    return view;
+  }
+
+  clear(): void {
+    this.#views.clear();
+  }
+}

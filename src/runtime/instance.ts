@@ -1,12 +1,9 @@
-// Our side of one worker: requests with a deadline, and an end that cannot hang.
+// Our side of one worker: requests and their answers, and an end that cannot hang.
 
 import { CoremlxError } from "../core/errors.ts";
+import type { CancelHandle } from "../engines/engine.ts";
+import { clearTerminate, setTerminate } from "../native/onnxruntime.ts";
 import type { Envelope, Replies, ReplyEnvelope, Request, WireError } from "./protocol.ts";
-
-export interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly timeoutMs?: number | undefined;
-}
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -16,76 +13,76 @@ interface Waiting {
 /** How long a worker may take to give back its memory before it is cut off. */
 const closeGraceMs = 2_000;
 
-/** About 25 days. */
-const longestTimerMs = 2 ** 31 - 1;
-
 /**
- * One worker thread, one model. Invariant: every call settles, also when the worker dies, hangs or is closed.
- * After a deadline the native call may still be running: the instance is poisoned and refuses further calls.
+ * One worker thread, which answers one request after the other. Invariant: every call settles when the worker answers
+ * or ends. Nothing here gives up on a call: who stops waiting for one calls `cancel`, and `abandon` when that does not help.
  */
 export class Instance implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
-  #broken: CoremlxError | undefined;
+  #ended: CoremlxError | undefined;
+  #cancel: CancelHandle | undefined;
 
   constructor() {
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href);
     this.#worker.onmessage = (event: MessageEvent<ReplyEnvelope>) => this.#settle(event.data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#break(new CoremlxError("NATIVE", `The worker failed: ${event.message}`));
+      this.#end(new CoremlxError("NATIVE", `The worker failed: ${event.message}`));
     };
     this.#worker.addEventListener("close", () => {
-      this.#break(new CoremlxError("UNAVAILABLE", "The worker has ended"));
+      this.#end(new CoremlxError("UNAVAILABLE", "The worker has ended"));
     });
   }
 
-  get isBroken(): boolean {
-    return this.#broken !== undefined;
+  /** It will answer nothing more. */
+  get isEnded(): boolean {
+    return this.#ended !== undefined;
   }
 
-  call<T extends Request["type"]>(
-    request: Extract<Request, { readonly type: T }>,
-    options: CallOptions = {},
-  ): Promise<Replies[T]> {
-    const { signal, timeoutMs } = options;
-    if (this.#broken) return Promise.reject(this.#broken);
-    if (signal?.aborted) return Promise.reject(interrupted());
+  /** Settles when the worker answers, however long that takes, or when it ends. */
+  call<T extends Request["type"]>(request: Extract<Request, { readonly type: T }>): Promise<Replies[T]> {
+    if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise<Replies[T]>((resolve, reject) => {
-      // A timer for longer would go off at once.
-      const isTimed = timeoutMs !== undefined && timeoutMs <= longestTimerMs;
-      const timer = isTimed ? setTimeout(() => expire(), timeoutMs) : undefined;
-      const onAbort = () => this.#abandon(id, interrupted());
-      const expire = () => this.#abandon(id, deadline(request.type, timeoutMs ?? 0));
-      const done = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.set(id, {
-        resolve(value) {
-          done();
-          // The worker answers each request with the reply of its type; structured clone loses the static type.
-          resolve(value as Replies[T]);
-        },
-        reject(error) {
-          done();
-          reject(error);
-        },
-      });
+      // The worker answers each request with the reply of its type; structured clone loses the static type.
+      this.#waiting.set(id, { resolve: (value) => resolve(value as Replies[T]), reject });
       this.#worker.postMessage({ id, request } satisfies Envelope);
     });
   }
 
+  /** How a run of this instance is ended from outside; set once the worker has a graph. */
+  allowCancel(handle: CancelHandle): void {
+    this.#cancel = handle;
+  }
+
+  /** Before a run that may be cancelled: a cancel that came too late for the last one is forgotten. */
+  prepareRun(): void {
+    if (this.#cancel) clearTerminate(this.#cancel);
+  }
+
+  /** Asks the run under way to end at its next step. Gives false where nothing can be asked. */
+  cancel(): boolean {
+    if (this.#cancel === undefined || this.#ended) return false;
+    setTerminate(this.#cancel);
+    return true;
+  }
+
+  /** Gives up on a worker that hangs in native code: its thread stays, and so does all that it may still touch. */
+  abandon(): void {
+    this.#end(new CoremlxError("UNAVAILABLE", "The worker hung and was given up"));
+    this.#worker.terminate();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#broken) {
-      await this.call({ type: "close" }, { timeoutMs: closeGraceMs }).catch(() => {
+    if (!this.#ended) {
+      const closed = this.call({ type: "close" }).catch(() => {
         // Closing is best effort: terminate below ends the worker either way.
       });
+      await Promise.race([closed, Bun.sleep(closeGraceMs)]);
     }
-    this.#break(new CoremlxError("UNAVAILABLE", "The model is closed"));
+    this.#end(new CoremlxError("UNAVAILABLE", "The model is closed"));
     this.#worker.terminate();
   }
 
@@ -96,18 +93,8 @@ export class Instance implements AsyncDisposable {
     else waiting?.reject(fromWire(reply.error));
   }
 
-  #abandon(id: number, error: CoremlxError): void {
-    const waiting = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    this.#broken ??= new CoremlxError(
-      "UNAVAILABLE",
-      "Cannot predict: an earlier call was abandoned while it ran",
-    );
-    waiting?.reject(error);
-  }
-
-  #break(error: CoremlxError): void {
-    this.#broken ??= error;
+  #end(error: CoremlxError): void {
+    this.#ended ??= error;
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const call of waiting) call.reject(error);
@@ -118,16 +105,5 @@ function fromWire(error: WireError): CoremlxError {
   return new CoremlxError(error.code, error.message, {
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     ...(error.details === undefined ? {} : { details: error.details }),
-  });
-}
-
-function interrupted(): CoremlxError {
-  return new CoremlxError("INTERRUPTED", "The call was cancelled");
-}
-
-function deadline(what: string, timeoutMs: number): CoremlxError {
-  return new CoremlxError("DEADLINE", `Cannot ${what}: no answer within ${timeoutMs} ms`, {
-    hint: "Give it more time with --timeout",
-    details: { timeoutMs },
   });
 }

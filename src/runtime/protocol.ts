@@ -1,11 +1,13 @@
 // What the main thread and a worker say to each other. Everything here survives structured clone.
 
-import type { ModelDescription, FunctionDescription } from "../core/model.ts";
+import type { DType } from "../core/dtype.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { FeatureValues } from "../core/tensor.ts";
-import type { DeviceRequest, EngineName } from "../engines/engine.ts";
+import type { FunctionDescription, ModelDescription } from "../core/model.ts";
+import type { FeatureValues, Tensor } from "../core/tensor.ts";
+import type { CancelHandle, DeviceRequest, EngineName, GraphPorts, GraphShare } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 
+/** Opens and loads a model; the worker owns it from then on. */
 export interface LoadRequest {
   readonly type: "load";
   readonly path: string;
@@ -26,37 +28,65 @@ export interface LoadReply {
   /** Time to read the file, and to make it ready to run. */
   readonly openMs: number;
   readonly loadMs: number;
+  /** Of a model that is one graph: how to run it by tensors, also from other workers. */
+  readonly graph: SharedGraph | undefined;
 }
 
-export interface PredictRequest {
-  readonly type: "predict";
-  readonly inputs: FeatureValues;
-  readonly stateId: number | undefined;
+export interface SharedGraph {
+  readonly ports: GraphPorts;
+  readonly share: GraphShare;
+  readonly cancel: CancelHandle;
 }
 
-export interface PredictReply {
-  readonly outputs: FeatureValues;
+/** Joins a graph that another worker of this process has loaded. */
+export interface AdoptRequest {
+  readonly type: "adopt";
+  readonly engine: EngineOptions;
+  readonly share: GraphShare;
+}
+
+/** A tensor in memory that every thread of the process sees. Borrowed until the reply. */
+export interface SharedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly address: number;
+  readonly byteLength: number;
+}
+
+/** Runs a graph on memory that lies ready. */
+export interface RunRequest {
+  readonly type: "run";
+  readonly inputs: readonly SharedTensor[];
+  /** Results that have a place; the others come back in the reply. */
+  readonly outputs: readonly SharedTensor[];
+}
+
+export interface RunReply {
+  readonly results: ReadonlyMap<string, Tensor>;
   /** Inside the engine, without the hand-over between threads. */
   readonly runMs: number;
 }
 
-export type Request =
-  | LoadRequest
-  | PredictRequest
-  | { readonly type: "newState" }
-  | { readonly type: "readState"; readonly stateId: number }
-  | { readonly type: "writeState"; readonly stateId: number; readonly values: FeatureValues }
-  | { readonly type: "dropState"; readonly stateId: number }
-  | { readonly type: "close" };
+/** Runs a model that is more than one graph: features in, features out. */
+export interface PredictRequest {
+  readonly type: "predict";
+  readonly inputs: FeatureValues;
+}
+
+export interface PredictReply {
+  readonly outputs: FeatureValues;
+  readonly runMs: number;
+}
+
+export type Request = LoadRequest | AdoptRequest | RunRequest | PredictRequest | { readonly type: "close" };
 
 /** The answer to each request. */
 export interface Replies {
   readonly load: LoadReply;
+  readonly adopt: CancelHandle;
+  readonly run: RunReply;
   readonly predict: PredictReply;
-  readonly newState: number;
-  readonly readState: FeatureValues;
-  readonly writeState: undefined;
-  readonly dropState: undefined;
   readonly close: undefined;
 }
 

@@ -1,56 +1,52 @@
-// The body of a worker: one engine, one model, requests answered one after the other. A plain class, so that tests
-// drive it without a thread.
+// The body of a worker: one engine, one model or graph, requests answered one after the other. A plain class, so that
+// tests drive it without a thread.
 
 import { CoremlxError, messageOf } from "../core/errors.ts";
-import type { Engine, LoadedModel, State } from "../engines/engine.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../engines/engine.ts";
 import { openEngine } from "../engines/select.ts";
 import type { Model } from "../formats/model.ts";
 import { computeDigest, openModel } from "../formats/open.ts";
-import type { LoadReply, LoadRequest, PredictReply, Request, WireError } from "./protocol.ts";
+import { MemoryViews } from "../native/memory.ts";
+import type {
+  AdoptRequest,
+  LoadReply,
+  LoadRequest,
+  PredictReply,
+  PredictRequest,
+  Request,
+  RunReply,
+  RunRequest,
+  SharedTensor,
+  WireError,
+} from "./protocol.ts";
 
-interface Running {
-  readonly engine: Engine;
-  readonly model: Model;
-  readonly loaded: LoadedModel;
-}
+type Running =
+  | { readonly kind: "owner"; readonly engine: Engine; readonly model: Model; readonly loaded: LoadedModel }
+  | { readonly kind: "guest"; readonly engine: Engine; readonly graph: LoadedGraph };
 
 /** Owns what it loads. Invariant: `close` gives everything back, also after a failed load. */
 export class ModelService {
   #running: Running | undefined;
-  readonly #states = new Map<number, State>();
-  #nextState = 1;
+  readonly #views = new MemoryViews();
 
   async answer(request: Request): Promise<unknown> {
     switch (request.type) {
       case "load":
         return this.#load(request);
-      case "predict": {
-        const state = request.stateId === undefined ? undefined : this.#state(request.stateId);
-        const started = performance.now();
-        const outputs = await this.#loaded.predict(request.inputs, { state });
-        return { outputs, runMs: performance.now() - started } satisfies PredictReply;
-      }
-      case "newState": {
-        const id = this.#nextState++;
-        this.#states.set(id, this.#loaded.newState());
-        return id;
-      }
-      case "readState":
-        return this.#state(request.stateId).read();
-      case "writeState":
-        this.#state(request.stateId).write(request.values);
-        return undefined;
-      case "dropState":
-        this.#states.get(request.stateId)?.[Symbol.dispose]();
-        this.#states.delete(request.stateId);
-        return undefined;
+      case "adopt":
+        return this.#adopt(request);
+      case "run":
+        return this.#run(request);
+      case "predict":
+        return this.#predict(request);
       case "close":
         return this.#close();
     }
   }
 
   async #load(request: LoadRequest): Promise<LoadReply> {
-    if (this.#running) throw new CoremlxError("INTERNAL", "Cannot load a second model into one worker");
+    this.#assertEmpty();
     const started = performance.now();
     const model = await openModel(request.path);
     const opened = performance.now();
@@ -59,8 +55,9 @@ export class ModelService {
       engine = await openEngine(request.engine);
       const { functionName, device, threads } = request;
       const loaded = await engine.load(model, { functionName, device, threads });
-      this.#running = { engine, model, loaded };
+      this.#running = { kind: "owner", engine, model, loaded };
       const ready = performance.now();
+      const { graph } = loaded;
       return {
         digest: request.withDigest ? await computeDigest(model) : undefined,
         description: model.description,
@@ -70,35 +67,82 @@ export class ModelService {
         device: loaded.device,
         openMs: opened - started,
         loadMs: ready - opened,
+        graph: graph && { ports: graph.ports, share: graph.loaded.share, cancel: graph.loaded.cancel },
       };
     } catch (error) {
+      this.#running = undefined;
       await engine?.[Symbol.asyncDispose]();
       model[Symbol.dispose]();
       throw error;
     }
   }
 
+  async #adopt(request: AdoptRequest): Promise<CancelHandle> {
+    this.#assertEmpty();
+    const engine = await openEngine(request.engine);
+    try {
+      const graph = engine.adopt(request.share);
+      this.#running = { kind: "guest", engine, graph };
+      return graph.cancel;
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  #run(request: RunRequest): RunReply {
+    const inputs = this.#tensors(request.inputs);
+    const outputs = this.#tensors(request.outputs);
+    const graph = this.#graph;
+    const started = performance.now();
+    const results = graph.run(inputs, outputs);
+    const runMs = performance.now() - started;
+    if (outputs.size === 0) return { results, runMs };
+    return { results: new Map([...results].filter(([name]) => !outputs.has(name))), runMs };
+  }
+
+  async #predict(request: PredictRequest): Promise<PredictReply> {
+    const running = this.#running;
+    if (running?.kind !== "owner") throw notLoaded();
+    const started = performance.now();
+    const outputs = await running.loaded.predict(request.inputs);
+    return { outputs, runMs: performance.now() - started };
+  }
+
   async #close(): Promise<undefined> {
-    for (const state of this.#states.values()) state[Symbol.dispose]();
-    this.#states.clear();
     const running = this.#running;
     this.#running = undefined;
+    this.#views.clear();
     if (running === undefined) return;
-    await running.loaded[Symbol.asyncDispose]();
+    if (running.kind === "owner") await running.loaded[Symbol.asyncDispose]();
+    else running.graph[Symbol.dispose]();
     await running.engine[Symbol.asyncDispose]();
-    running.model[Symbol.dispose]();
+    if (running.kind === "owner") running.model[Symbol.dispose]();
   }
 
-  get #loaded(): LoadedModel {
-    if (this.#running) return this.#running.loaded;
-    throw new CoremlxError("INTERNAL", "Cannot predict: no model is loaded");
+  #tensors(shared: readonly SharedTensor[]): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    for (const { name, dtype, shape, address, byteLength } of shared) {
+      tensors.set(name, { dtype, shape, bytes: this.#views.at(address, byteLength) });
+    }
+    return tensors;
   }
 
-  #state(id: number): State {
-    const state = this.#states.get(id);
-    if (state) return state;
-    throw new CoremlxError("NOT_FOUND", `Cannot find state ${id}: it was closed`);
+  get #graph(): LoadedGraph {
+    const running = this.#running;
+    if (running?.kind === "guest") return running.graph;
+    const graph = running?.loaded.graph?.loaded;
+    if (graph) return graph;
+    throw notLoaded();
   }
+
+  #assertEmpty(): void {
+    if (this.#running) throw new CoremlxError("INTERNAL", "Cannot load a second model into one worker");
+  }
+}
+
+function notLoaded(): CoremlxError {
+  return new CoremlxError("INTERNAL", "Cannot predict: no model is loaded");
 }
 
 /** Any failure in a form that crosses threads. */

@@ -1,16 +1,25 @@
 // The facade over everything below: open a session, load models, predict. The CLI, the server and the suites use nothing else.
 
-import { homedir } from "node:os";
+import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { convertFeature } from "../codecs/convert.ts";
-import { CoremlxError } from "../core/errors.ts";
-import type { FeatureDescription, FunctionDescription, ModelDescription } from "../core/model.ts";
-import { suggest } from "../core/suggest.ts";
-import type { FeatureValue, FeatureValues } from "../core/tensor.ts";
-import type { DeviceRequest, EngineName } from "../engines/engine.ts";
+import { silent, type Telemetry } from "../core/telemetry.ts";
+import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
+import { BufferPool, type BufferPoolStats } from "./buffer-pool.ts";
+import { within } from "./deadline.ts";
 import { Instance } from "./instance.ts";
-import type { LoadReply } from "./protocol.ts";
+import { ModelPool } from "./model-pool.ts";
+import { type ModelStats, SessionModel } from "./session-model.ts";
+
+export type {
+  ModelStats,
+  Prediction,
+  PredictionLease,
+  PredictionOptions,
+  SessionModel,
+} from "./session-model.ts";
+export { defaultTimeoutMs } from "./session-model.ts";
+export type { ModelState } from "./state.ts";
 
 export interface SessionOptions {
   /** "auto" (default), "coreml" or "portable". */
@@ -19,31 +28,37 @@ export interface SessionOptions {
   /** Default: the user's cache folder. */
   readonly cacheDir?: string | undefined;
   readonly precision?: "float32" | "model" | undefined;
+  /** Bytes of tensor memory the session may hold. Default: a quarter of the machine's memory. */
+  readonly bufferBytes?: number | undefined;
+  readonly telemetry?: Telemetry | undefined;
 }
 
 export interface LoadModelOptions {
   readonly functionName?: string | undefined;
   readonly device?: DeviceRequest | undefined;
+  /** Predictions that may run at once; instances beyond the first are made when they are needed. Default 1. */
+  readonly instances?: number | undefined;
+  /** Threads of one prediction. Default: all cores for a single instance, 1 for several. */
   readonly threads?: number | undefined;
+  /** Callers that may wait for an instance. Default 1024. */
+  readonly queueLimit?: number | undefined;
+  /** How long an instance beyond the first may be idle. Default 30 s. */
+  readonly idleMs?: number | undefined;
+  /** How long a call that was given up may still run before its thread counts as hung. Default 2 s. */
+  readonly hangMs?: number | undefined;
+  /** Hung threads put up with before the model is unavailable. Default 4. */
+  readonly maxAbandoned?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Compute the digest while loading; reads every byte of the model. */
   readonly withDigest?: boolean | undefined;
 }
 
-export interface PredictionOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Covers waiting and running. Default 5 s; Infinity for none. */
-  readonly timeoutMs?: number | undefined;
-  readonly state?: ModelState | undefined;
+export interface SessionStats {
+  readonly bufferPool: BufferPoolStats;
+  readonly models: readonly ModelStats[];
 }
 
-export interface Prediction {
-  readonly outputs: FeatureValues;
-  /** Time inside the engine. */
-  readonly runMs: number;
-}
-
-export const defaultTimeoutMs = 5_000;
+const poolDefaults = { queueLimit: 1_024, idleMs: 30_000, hangMs: 2_000, maxAbandoned: 4 };
 
 export async function openSession(options: SessionOptions = {}): Promise<Session> {
   return new Session(options);
@@ -53,38 +68,75 @@ export async function openSession(options: SessionOptions = {}): Promise<Session
 export class Session implements AsyncDisposable {
   readonly #options: SessionOptions;
   readonly #models = new Set<SessionModel>();
+  readonly #buffers: BufferPool;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    const { bufferBytes, telemetry } = options;
+    this.#buffers = new BufferPool({ telemetry, capacityBytes: bufferBytes ?? Math.floor(totalmem() / 4) });
   }
 
-  /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE. */
+  get stats(): SessionStats {
+    return { bufferPool: this.#buffers.stats, models: [...this.#models].map((model) => model.stats) };
+  }
+
+  /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE, INTERRUPTED. */
   async load(path: string, options: LoadModelOptions = {}): Promise<SessionModel> {
-    const instance = new Instance();
+    const engine = this.#engineOptions();
+    const { instances: maximum = 1, telemetry = this.#options.telemetry ?? silent } = {
+      ...options,
+      telemetry: this.#options.telemetry,
+    };
+    const first = new Instance();
     try {
-      const reply = await instance.call(
-        {
-          type: "load",
-          path: resolve(path),
-          engine: this.#engineOptions(),
-          functionName: options.functionName,
-          device: options.device ?? "auto",
-          threads: options.threads,
-          withDigest: options.withDigest ?? false,
-        },
-        { signal: options.signal },
-      );
-      const model = new SessionModel(instance, reply, () => this.#models.delete(model));
+      const loading = first.call({
+        type: "load",
+        path: resolve(path),
+        engine,
+        functionName: options.functionName,
+        device: options.device ?? "auto",
+        threads: options.threads ?? (maximum === 1 ? availableParallelism() : 1),
+        withDigest: options.withDigest ?? false,
+      });
+      const { signal } = options;
+      const reply = await within(loading, "load", {
+        signal,
+        deadline: Number.POSITIVE_INFINITY,
+        timeoutMs: 0,
+      });
+      const { graph } = reply;
+      if (graph) first.allowCancel(graph.cancel);
+      const pool = new ModelPool({
+        ...poolDefaults,
+        ...definedOf({
+          queueLimit: options.queueLimit,
+          idleMs: options.idleMs,
+          hangMs: options.hangMs,
+          maxAbandoned: options.maxAbandoned,
+        }),
+        first,
+        create: graph && (() => joinGraph(engine, graph.share)),
+        maximum,
+        telemetry,
+      });
+      const model = new SessionModel({
+        path,
+        reply,
+        pool,
+        buffers: this.#buffers,
+        onClose: () => this.#models.delete(model),
+      });
       this.#models.add(model);
       return model;
     } catch (error) {
-      await instance[Symbol.asyncDispose]();
+      first.abandon();
       throw error;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#models].map((model) => model[Symbol.asyncDispose]()));
+    this.#buffers[Symbol.dispose]();
   }
 
   #engineOptions(): EngineOptions {
@@ -93,118 +145,21 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** A model ready to predict. */
-export class SessionModel implements AsyncDisposable {
-  readonly #instance: Instance;
-  readonly #reply: LoadReply;
-  readonly #onClose: () => void;
-
-  constructor(instance: Instance, reply: LoadReply, onClose: () => void) {
-    this.#instance = instance;
-    this.#reply = reply;
-    this.#onClose = onClose;
-  }
-
-  /** SHA-256 over the model's files, hexadecimal; when asked for at loading. */
-  get digest(): string | undefined {
-    return this.#reply.digest;
-  }
-  get description(): ModelDescription {
-    return this.#reply.description;
-  }
-  get function(): FunctionDescription {
-    return this.#reply.function;
-  }
-  get inputs(): readonly FeatureDescription[] {
-    return this.#reply.function.inputs;
-  }
-  get outputs(): readonly FeatureDescription[] {
-    return this.#reply.function.outputs;
-  }
-  get states(): readonly FeatureDescription[] {
-    return this.#reply.function.states;
-  }
-  get engine(): EngineName {
-    return this.#reply.engine;
-  }
-  get engineVersion(): string {
-    return this.#reply.engineVersion;
-  }
-  get device(): string {
-    return this.#reply.device;
-  }
-  get timings(): { readonly openMs: number; readonly loadMs: number } {
-    return { openMs: this.#reply.openMs, loadMs: this.#reply.loadMs };
-  }
-
-  async predict(inputs: FeatureValues, options: PredictionOptions = {}): Promise<FeatureValues> {
-    return (await this.predictTimed(inputs, options)).outputs;
-  }
-
-  /** Errors: BAD_INPUT for values that do not fit the interface, DEADLINE, INTERRUPTED, NATIVE. */
-  async predictTimed(inputs: FeatureValues, options: PredictionOptions = {}): Promise<Prediction> {
-    const { signal, state, timeoutMs = defaultTimeoutMs } = options;
-    const request = { type: "predict", inputs: this.#convert(inputs), stateId: state?.id } as const;
-    return this.#instance.call(request, { signal, ...(Number.isFinite(timeoutMs) ? { timeoutMs } : {}) });
-  }
-
-  /** A state for one sequence of predictions, zero at first. */
-  async newState(): Promise<ModelState> {
-    return new ModelState(this.#instance, await this.#instance.call({ type: "newState" }));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#onClose();
-    await this.#instance[Symbol.asyncDispose]();
-  }
-
-  #convert(inputs: FeatureValues): FeatureValues {
-    const names = this.inputs.map((input) => input.name);
-    for (const name of inputs.keys()) {
-      if (names.includes(name)) continue;
-      const hint = suggest(name, names, "The inputs are");
-      throw new CoremlxError("BAD_INPUT", `Unknown input "${name}"`, {
-        hint,
-        details: { name, inputs: names },
-      });
-    }
-    const converted = new Map<string, FeatureValue>();
-    const missing: string[] = [];
-    for (const input of this.inputs) {
-      const value = inputs.get(input.name);
-      if (value !== undefined) converted.set(input.name, convertFeature(value, input));
-      else if (!input.isOptional) missing.push(input.name);
-    }
-    if (missing.length > 0) {
-      const list = missing.map((name) => `"${name}"`).join(", ");
-      throw new CoremlxError("BAD_INPUT", `Cannot predict: input ${list} is missing`, {
-        hint: `Give it with --input ${missing[0]}=VALUE`,
-        details: { missing },
-      });
-    }
-    return converted;
+/** One more worker that runs a graph somebody else loaded. */
+async function joinGraph(engine: EngineOptions, share: { readonly session: number }): Promise<Instance> {
+  const instance = new Instance();
+  try {
+    instance.allowCancel(await instance.call({ type: "adopt", engine, share }));
+    return instance;
+  } catch (error) {
+    instance.abandon();
+    throw error;
   }
 }
 
-/** The states of one sequence. Never use one for two calls at once. */
-export class ModelState implements AsyncDisposable {
-  readonly #instance: Instance;
-  readonly id: number;
-
-  constructor(instance: Instance, id: number) {
-    this.#instance = instance;
-    this.id = id;
-  }
-
-  read(): Promise<FeatureValues> {
-    return this.#instance.call({ type: "readState", stateId: this.id });
-  }
-  async write(values: FeatureValues): Promise<void> {
-    await this.#instance.call({ type: "writeState", stateId: this.id, values });
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#instance.isBroken) await this.#instance.call({ type: "dropState", stateId: this.id });
-  }
+function definedOf<T extends object>(values: { readonly [K in keyof T]: T[K] | undefined }): Partial<T> {
+  // Every entry left has a value, which is what Partial says of it.
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 /** The user's cache folder for coremlx; on a Mac not Apple's own place for the program's name. */

@@ -231,7 +231,7 @@ async function predictRepeated(
     times.push(prediction.runMs);
   }
   const sorted = times.toSorted((a, b) => a - b);
-  return { outputs, runMs: sorted[Math.floor(sorted.length / 2)] ?? 0 };
+  return { outputs, queueMs: 0, runMs: sorted[Math.floor(sorted.length / 2)] ?? 0 };
 }
 
 function finish(results: readonly Result[], context: Finish): void {

@@ -6,7 +6,10 @@ import { type FeatureValue, tensorOf } from "../../../src/core/tensor.ts";
 import { exportOnnx } from "../../../src/runtime/export.ts";
 import { inspectModel } from "../../../src/runtime/inspect.ts";
 import { Instance } from "../../../src/runtime/instance.ts";
+import { BufferPool } from "../../../src/runtime/buffer-pool.ts";
+import type { LoadReply } from "../../../src/runtime/protocol.ts";
 import { ModelService, toWireError } from "../../../src/runtime/service.ts";
+import { share } from "../../../src/runtime/shared-tensor.ts";
 import { defaultCacheDir, openSession } from "../../../src/runtime/session.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
 import { digitPicture, digitsPackage } from "../../support/digits.ts";
@@ -16,6 +19,8 @@ import { tempFolder } from "../../support/temp.ts";
 
 const stateful = resolve(import.meta.dir, "../../fixtures/formats/stateful.mlpackage");
 const ones = tensorOf("float16", Array<number>(16).fill(1));
+// The weight of the fixture: sixteen halves from 0 to 1.
+const scale = Array.from({ length: 16 }, (_, i) => i / 15);
 const cacheDir = defaultCacheDir();
 const load = {
   type: "load",
@@ -34,28 +39,51 @@ describe("the body of a worker", () => {
   });
 
   test("refuses to predict before a model is loaded", async () => {
-    const early = service.answer({ type: "predict", inputs: new Map(), stateId: undefined });
+    const early = service.answer({ type: "predict", inputs: new Map() });
     expect((await rejectionOf(early)).message).toContain("no model is loaded");
+    const raw = service.answer({ type: "run", inputs: [], outputs: [] });
+    expect((await rejectionOf(raw)).message).toContain("no model is loaded");
   });
 
-  test("loads, predicts, keeps states apart and closes", async () => {
-    expect(await service.answer({ ...load, path: stateful })).toMatchObject({
+  test("loads, predicts by features, and runs on memory that lies ready", async () => {
+    const reply = await service.answer({ ...load, path: stateful });
+    expect(reply).toMatchObject({
       engine: "portable",
       device: "cpu",
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),
       function: { name: "accumulate" },
+      graph: { ports: { inputs: [{ name: "x" }], states: [{ feature: "memory" }] } },
     });
     expect((await rejectionOf(service.answer(load))).message).toContain("second model");
-    expect(await service.answer({ type: "newState" })).toBe(1);
-    await service.answer({ type: "writeState", stateId: 1, values: new Map([["memory", ones]]) });
-    expect(await service.answer({ type: "readState", stateId: 1 })).toEqual(new Map([["memory", ones]]));
-    const reply = await service.answer({ type: "predict", inputs: new Map([["x", ones]]), stateId: 1 });
-    expect(reply).toMatchObject({ runMs: expect.any(Number) });
-    await service.answer({ type: "dropState", stateId: 1 });
-    await service.answer({ type: "dropState", stateId: 1 });
-    expect((await rejectionOf(service.answer({ type: "readState", stateId: 1 }))).code).toBe("NOT_FOUND");
-    await service.answer({ type: "newState" });
-    await service.answer({ type: "close" });
+    expect(await service.answer({ type: "predict", inputs: new Map([["x", ones]]) })).toMatchObject({
+      outputs: new Map([["y", tensorOf("float16", scale)]]),
+      runMs: expect.any(Number),
+    });
+    using pool = new BufferPool();
+    using x = pool.acquire("float16", [16]);
+    using memory = pool.acquire("float16", [16]);
+    using y = pool.acquire("float16", [16]);
+    x.bytes.set(ones.bytes);
+    memory.bytes.fill(0);
+    const answer = await service.answer({
+      type: "run",
+      inputs: [share("x", x), share("memory", memory)],
+      outputs: [share("y", y)],
+    });
+    expect(y.tensor).toEqual(tensorOf("float16", scale));
+    expect(answer).toMatchObject({ results: new Map([["memory__out", tensorOf("float16", scale)]]) });
+  });
+
+  test("lets another service adopt its graph", async () => {
+    const other = new ModelService();
+    const { graph } = (await new ModelService().answer({ ...load })) as LoadReply;
+    expect(
+      await other.answer({ type: "adopt", engine: load.engine, share: graph?.share ?? { session: 0 } }),
+    ).toMatchObject({
+      runOptions: expect.any(Number),
+    });
+    await other.answer({ type: "close" });
+    await other.answer({ type: "close" });
     await service.answer({ type: "close" });
   });
 
@@ -157,7 +185,9 @@ describe("a session", () => {
     const late = await rejectionOf(model.predict(x, { timeoutMs: 20 }));
     expect(late).toMatchObject({ code: "DEADLINE", details: { timeoutMs: 20 } });
     expect(performance.now() - started).toBeLessThan(1_000);
-    expect((await rejectionOf(model.predict(x))).code).toBe("UNAVAILABLE");
+    // The engine was told to stop: the instance is free again after the node it was in.
+    expect((await rejectionOf(model.predict(x, { timeoutMs: 20 }))).code).toBe("DEADLINE");
+    expect(model.stats.pool).toMatchObject({ abandonedThreads: 0, replaced: 0 });
     const second = await session.load(slow);
     const abort = new AbortController();
     const cancelled = rejectionOf(second.predict(x, { signal: abort.signal }));
@@ -187,14 +217,12 @@ describe("a session", () => {
   test("a worker that is closed while it works settles every call", async () => {
     const instance = new Instance();
     await instance.call(load);
-    const pending = rejectionOf(
-      instance
-        .call({ type: "newState" })
-        .then(() => Promise.reject(new CoremlxError("INTERNAL", "answered"))),
-    );
+    const pending = rejectionOf(instance.call({ type: "predict", inputs: new Map() }));
     await instance[Symbol.asyncDispose]();
-    expect(["UNAVAILABLE", "INTERNAL"]).toContain((await pending).code);
-    expect(instance.isBroken).toBe(true);
+    expect(["UNAVAILABLE", "BAD_INPUT"]).toContain((await pending).code);
+    expect(instance.isEnded).toBe(true);
+    expect((await rejectionOf(instance.call({ type: "close" }))).code).toBe("UNAVAILABLE");
+    expect(instance.cancel()).toBe(false);
   });
 });
 

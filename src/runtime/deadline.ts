@@ -1,0 +1,46 @@
+// Waiting no longer than a deadline or a caller's patience.
+
+import { CoremlxError } from "../core/errors.ts";
+
+export interface Patience {
+  readonly signal?: AbortSignal | undefined;
+  /** Until when, on the clock of performance.now; Infinity for no limit. */
+  readonly deadline: number;
+  /** The whole time that was allowed, for the message. */
+  readonly timeoutMs: number;
+}
+
+/** The outcome of `work`, or DEADLINE or INTERRUPTED as soon as that is reached. `work` itself goes on. */
+export function within<T>(work: Promise<T>, what: string, patience: Patience): Promise<T> {
+  const { signal, deadline } = patience;
+  if (signal === undefined && !Number.isFinite(deadline)) return work;
+  return new Promise<T>((resolve, reject) => {
+    const remaining = deadline - performance.now();
+    const timer = Number.isFinite(deadline)
+      ? setTimeout(() => finish(() => reject(expired(what, patience.timeoutMs))), Math.max(remaining, 0))
+      : undefined;
+    const onAbort = () => finish(() => reject(interrupted()));
+    const finish = (settle: () => void) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      settle();
+    };
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    work.then(
+      (value) => finish(() => resolve(value)),
+      (error: unknown) => finish(() => reject(error)),
+    );
+  });
+}
+
+export function interrupted(): CoremlxError {
+  return new CoremlxError("INTERRUPTED", "The call was cancelled");
+}
+
+export function expired(what: string, timeoutMs: number): CoremlxError {
+  return new CoremlxError("DEADLINE", `Cannot ${what}: no answer within ${timeoutMs} ms`, {
+    hint: "Give it more time with --timeout",
+    details: { timeoutMs },
+  });
+}
