@@ -8,6 +8,7 @@ import type { Tensor } from "../core/tensor.ts";
 import { mapPages, type Pages, wholePages } from "../native/pages.ts";
 import { type Block, BlockPool, type BlockPoolLimits, type Loan } from "./block-pool.ts";
 import type { BlockPoolStats } from "./block-pool-stats.ts";
+import { LeakDetector } from "./leak-detector.ts";
 import type { QuarantineTicket } from "./quarantine.ts";
 
 export type BufferPoolStats = BlockPoolStats;
@@ -56,7 +57,7 @@ export interface BufferLease extends Disposable {
  */
 export class BufferPool implements Disposable {
   readonly #pool: BlockPool<TensorPages>;
-  readonly #leaks: LeakDetector | undefined;
+  readonly #leaks: LeakDetector<TensorPages> | undefined;
 
   constructor(options: BufferPoolOptions = {}) {
     const { debug = false, telemetry = silent, now = () => performance.now(), ...limits } = options;
@@ -69,7 +70,12 @@ export class BufferPool implements Disposable {
       now,
     });
     this.#pool = pool;
-    this.#leaks = debug ? new LeakDetector(telemetry, () => pool.noteLeak()) : undefined;
+    if (debug)
+      this.#leaks = new LeakDetector({
+        telemetry,
+        message: "A buffer was never returned to its pool",
+        onLeak: () => pool.noteLeak(),
+      });
   }
 
   get stats(): BufferPoolStats {
@@ -85,14 +91,14 @@ export class BufferPool implements Disposable {
     const key = tensorKey(dtype, shape);
     const loan = this.#pool.lend(key, byteLength);
     const lease = new PooledLease(loan, loan.block.tensor(key, dtype, shape, byteLength), this.#leaks);
-    this.#leaks?.watch(lease, loan, key);
+    this.#leaks?.watch(lease, loan, { key, acquiredAt: callerOf(new Error()) });
     return lease;
   }
 
   /**
    * Takes the memory out of circulation because a call that was given up may still write to it. The lease is over; the
    * ticket's `release` is for the late completion, or for the proof that there will be none. Throws INTERNAL when the
-   * lease is over already, or another pool's.
+   * lease is over already: its memory may be in other hands by then.
    */
   quarantine(lease: BufferLease): QuarantineTicket {
     if (!(lease instanceof PooledLease))
@@ -153,9 +159,9 @@ class TensorPages implements Block {
 class PooledLease implements BufferLease {
   readonly #loan: Loan<TensorPages>;
   readonly #tensor: Tensor;
-  readonly #leaks: LeakDetector | undefined;
+  readonly #leaks: LeakDetector<TensorPages> | undefined;
 
-  constructor(loan: Loan<TensorPages>, tensor: Tensor, leaks: LeakDetector | undefined) {
+  constructor(loan: Loan<TensorPages>, tensor: Tensor, leaks: LeakDetector<TensorPages> | undefined) {
     this.#loan = loan;
     this.#tensor = tensor;
     this.#leaks = leaks;
@@ -195,43 +201,6 @@ class PooledLease implements BufferLease {
   }
 }
 
-interface Watched {
-  readonly loan: Loan<TensorPages>;
-  readonly key: string;
-  readonly acquiredAt: string;
-}
-
-/** Never keeps a lease alive; keeps its memory, which is freed with the pool: views may outlive the lease. */
-class LeakDetector {
-  readonly #registry: FinalizationRegistry<Watched>;
-  readonly #leaked: Loan<TensorPages>[] = [];
-  #isClosed = false;
-
-  constructor(telemetry: Telemetry, onLeak: () => void) {
-    this.#registry = new FinalizationRegistry(({ loan, key, acquiredAt }) => {
-      if (this.#isClosed) loan.return();
-      else this.#leaked.push(loan);
-      onLeak();
-      telemetry.log("warn", "A buffer was never returned to its pool", { key, acquiredAt });
-    });
-  }
-
-  watch(lease: PooledLease, loan: Loan<TensorPages>, key: string): void {
-    const acquiredAt = new Error().stack?.split("\n").slice(3).join("\n") ?? "";
-    this.#registry.register(lease, { loan, key, acquiredAt }, lease);
-  }
-
-  forget(lease: PooledLease): void {
-    this.#registry.unregister(lease);
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    for (const loan of this.#leaked) loan.return();
-    this.#leaked.length = 0;
-  }
-}
-
 /** `float32 1 3 224 224`. A loop, for it takes a third of the time of `join`, and every loan needs one. */
 export function tensorKey(dtype: DType, shape: readonly number[]): string {
   let key: string = dtype;
@@ -265,4 +234,9 @@ function powerOfTwoPages(byteLength: number): number {
   const pages = wholePages(1);
   if (byteLength <= pages) return pages;
   return 2 ** Math.ceil(Math.log2(byteLength));
+}
+
+/** The stack without the pool's own frame. */
+function callerOf(error: Error): string {
+  return error.stack?.split("\n").slice(2).join("\n") ?? "";
 }
