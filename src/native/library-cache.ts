@@ -25,6 +25,7 @@ import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
 import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
 import type { EmbeddedLibrary } from "./embedded.ts";
+import { linkDescriptor } from "./kernel.ts";
 
 /** A start that died left its temporary file; one that old belongs to nobody. */
 const abandonedAfterMs = 60 * 60 * 1000;
@@ -148,16 +149,13 @@ function writeWhole(path: string, bytes: Uint8Array<ArrayBuffer>): void {
   const folder = dirname(path);
   removeAbandoned(folder);
   const temporary = join(folder, `.${randomBytes(8).toString("hex")}.tmp`);
-  const fd = openSync(
-    temporary,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    0o500,
-  );
+  const { fd, hasName } = createTemporary(folder, temporary);
   try {
     try {
       for (let written = 0; written < bytes.byteLength; ) written += writeSync(fd, bytes, written);
       fchmodSync(fd, 0o500);
       fsyncSync(fd);
+      if (!hasName) linkDescriptor(fd, temporary);
     } finally {
       closeSync(fd);
     }
@@ -172,6 +170,25 @@ function writeWhole(path: string, bytes: Uint8Array<ArrayBuffer>): void {
   } finally {
     closeSync(folderFd);
   }
+}
+
+const withoutName = 0o20000000 | constants.O_DIRECTORY; // O_TMPFILE, which Node does not name
+
+/** An empty file, without a name where the file system can: of such a one an interrupted start leaves nothing behind. */
+function createTemporary(
+  folder: string,
+  temporary: string,
+): { readonly fd: number; readonly hasName: boolean } {
+  if (process.platform === "linux") {
+    try {
+      return { fd: openSync(folder, constants.O_WRONLY | withoutName, 0o500), hasName: false };
+    } catch (error) {
+      // Some file systems (NFS, older overlays) have no files without names.
+      if (!["EOPNOTSUPP", "EISDIR", "EINVAL"].includes(errnoOf(error) ?? "")) throw error;
+    }
+  }
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  return { fd: openSync(temporary, flags, 0o500), hasName: true };
 }
 
 function removeAbandoned(folder: string): void {
