@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { type DecodedFile, decodeFile, type FeatureFileOptions, fileToFeature } from "../codecs/codec.ts";
-import { convertFeature } from "../codecs/convert.ts";
+import { type ConvertFeature, convertFeature } from "../codecs/convert.ts";
 import type { Fit } from "../codecs/fit.ts";
 import { generate } from "../codecs/generate.ts";
 import { featuresFromJson, fromLiteral } from "../codecs/json.ts";
@@ -19,11 +19,16 @@ import { isMissing, missingHint, whyMissing } from "./paths.ts";
 
 export interface InputOptions {
   readonly inputs: readonly FeatureDescription[];
+  /** Those that nothing else gives a value: where only one is required, a value without a name is for it. Default: all. */
+  readonly openInputs?: readonly FeatureDescription[] | undefined;
   readonly fit: Fit;
   /** What to do with WAV files that do not fit as they are. */
   readonly isMixdown: boolean;
   readonly resampleHz: number | undefined;
   readonly seed: number;
+  /** In place of convertFeature and generate, where a value for each step of a sequence is welcome too. */
+  readonly convert?: ConvertFeature | undefined;
+  readonly generate?: typeof generate | undefined;
   readonly io: Io;
   readonly log: (level: LogLevel, message: string) => void;
 }
@@ -81,7 +86,7 @@ export function fillMissing(values: Map<string, FeatureValue>, options: InputOpt
   const filled: string[] = [];
   for (const input of options.inputs) {
     if (values.has(input.name) || input.isOptional) continue;
-    values.set(input.name, generate(input, "random", { seed: options.seed }));
+    values.set(input.name, (options.generate ?? generate)(input, "random", { seed: options.seed }));
     filled.push(input.name);
   }
   return filled;
@@ -122,9 +127,10 @@ async function readValue(
   const filling = fillings.find((word) => word === text);
   if (filling !== undefined && description?.type.kind !== "string") {
     const targets = description ? [description] : options.inputs;
-    return new Map(targets.map((input) => [input.name, generate(input, filling, { seed: options.seed })]));
+    const make = options.generate ?? generate;
+    return new Map(targets.map((input) => [input.name, make(input, filling, { seed: options.seed })]));
   }
-  if (text === "") return emptyValue(name, description, options.inputs);
+  if (text === "") return emptyValue(name, description, options);
   if (text === "-") {
     const bytes = await options.io.readStdin();
     return fromFile(await decodeFile("stdin", bytes), "stdin", undefined, description, options);
@@ -132,8 +138,8 @@ async function readValue(
   const isLiteralText = description?.type.kind === "string" && !text.startsWith("@");
   const file = isLiteralText ? undefined : findFile(text, options);
   if (file === undefined) {
-    const target = description ?? onlyInput(text, options.inputs);
-    return new Map([[target.name, fromLiteral(text, target)]]);
+    const target = description ?? onlyInput(text, options);
+    return new Map([[target.name, fromLiteral(text, target, { convert: options.convert })]]);
   }
   return fromFile(await readFileValue(file.path), file.path, file.key, description, options);
 }
@@ -142,9 +148,9 @@ async function readValue(
 function emptyValue(
   name: string | undefined,
   description: FeatureDescription | undefined,
-  inputs: readonly FeatureDescription[],
+  options: InputOptions,
 ): ReadonlyMap<string, FeatureValue> {
-  const target = description ?? onlyInput("", inputs);
+  const target = description ?? onlyInput("", options);
   if (target.type.kind === "string") return new Map([[target.name, ""]]);
   throw new CoremlxError("BAD_INPUT", `Cannot read input "${target.name}": it is given no value`, {
     hint: `Write ${name === undefined ? "" : "--input "}${target.name}=VALUE, for instance ${target.name}=zeros`,
@@ -233,9 +239,10 @@ function fromFile(
     const all = allByName(file, path, options);
     if (all) return all;
   }
-  const target = description ?? onlyInput(basename(path), options.inputs);
+  const target = description ?? onlyInput(basename(path), options);
   if (file.kind === "audio") return new Map([[target.name, fromWav(file.bytes, path, target, options)]]);
-  const fileOptions: FeatureFileOptions = { key, fit: options.fit, name: basename(path) };
+  const { fit, convert } = options;
+  const fileOptions: FeatureFileOptions = { key, fit, name: basename(path), convert };
   const { value, resized } = fileToFeature(file, target, fileOptions);
   if (resized) {
     const [from, to] = [resized.from.join("x"), resized.to.join("x")];
@@ -257,14 +264,14 @@ function allByName(
     const [only, second] = inputs;
     if (only?.type.kind === "dictionary" && second === undefined && !file.value.has(only.name))
       return undefined;
-    return featuresFromJson(file.value, inputs);
+    return featuresFromJson(file.value, inputs, { convert: options.convert });
   }
   if (file.kind !== "npz" && file.kind !== "safetensors") return undefined;
   if (inputs.length === 1 && file.tensors.size === 1) return undefined;
   const values = new Map<string, FeatureValue>();
   for (const [name, tensor] of file.tensors) {
     const input = byName.get(name);
-    if (input) values.set(name, convertFeature(tensor, input));
+    if (input) values.set(name, (options.convert ?? convertFeature)(tensor, input));
   }
   const unused = [...file.tensors.keys()].filter((name) => !byName.has(name));
   if (values.size === 0) {
@@ -311,7 +318,7 @@ function fromWav(
   const mono = mixdown(audio);
   const samples =
     options.resampleHz === undefined ? mono : resample(mono, audio.sampleRate, options.resampleHz);
-  return convertFeature(shapeSignal(samples, type.shape), description);
+  return (options.convert ?? convertFeature)(shapeSignal(samples, type.shape), description);
 }
 
 /** One signal in the declared shape when the length agrees, else as it is (the shape check then says what is wrong). */
@@ -324,9 +331,13 @@ function shapeSignal(samples: Float32Array<ArrayBuffer>, shape: readonly number[
   };
 }
 
-function onlyInput(what: string, inputs: readonly FeatureDescription[]): FeatureDescription {
-  const [only, second] = inputs;
-  if (only && second === undefined) return only;
+/** The one input that a value without a name can be for: the only one, the only required one, the only one still open. */
+function onlyInput(what: string, { inputs, openInputs = inputs }: InputOptions): FeatureDescription {
+  const required = inputs.filter(({ isOptional }) => !isOptional);
+  for (const candidates of [inputs, required, openInputs.filter((input) => required.includes(input))]) {
+    const [only, second] = candidates;
+    if (only && second === undefined) return only;
+  }
   const names = inputs.map((input) => input.name);
   throw new CoremlxError(
     "BAD_INPUT",

@@ -5,7 +5,14 @@ import { encodeNpy } from "../codecs/npy.ts";
 import { type JsonValue, shortest, statsOf, toJsonValue } from "../codecs/json-output.ts";
 import { encodePng } from "../codecs/png.ts";
 import type { FeatureDescription } from "../core/model.ts";
-import { elementsOf, type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
+import {
+  elementsOf,
+  type FeatureValue,
+  isTensor,
+  type SteppedValue,
+  type SteppedValues,
+  type Tensor,
+} from "../core/tensor.ts";
 import { type FileContent, makeFolder, writeFileWhole } from "./files.ts";
 import { type Paint, plainLine, table } from "./output.ts";
 
@@ -14,7 +21,7 @@ export type WrittenOutput = JsonValue;
 /** One .npy per array, .png per picture, outputs.json for everything. Gives what outputs.json holds. */
 export function writeOutputFolder(
   folder: string,
-  outputs: FeatureValues,
+  outputs: SteppedValues,
   descriptions: readonly FeatureDescription[],
 ): Readonly<Record<string, WrittenOutput>> {
   makeFolder(folder);
@@ -69,11 +76,11 @@ export interface SummaryStyle {
 }
 
 /** The outputs as lines for a person: classes with their probabilities, arrays with shape, first values and statistics. */
-export function summarizeOutputs(outputs: FeatureValues, style: SummaryStyle): string {
+export function summarizeOutputs(outputs: SteppedValues, style: SummaryStyle): string {
   return [...outputs].map(([name, value]) => summarizeOutput(name, value, style)).join("\n");
 }
 
-function summarizeOutput(name: string, value: FeatureValue, style: SummaryStyle): string {
+function summarizeOutput(name: string, value: SteppedValue, style: SummaryStyle): string {
   const title = style.paint("bold", plainLine(name));
   if (typeof value === "string") return `${title}: ${plainLine(value)}`;
   if (typeof value === "number" || typeof value === "bigint") return `${title}: ${value}`;
@@ -82,8 +89,12 @@ function summarizeOutput(name: string, value: FeatureValue, style: SummaryStyle)
     const isPercent = name === style.probabilities && [...value.values()].every(isProbability);
     return [`${title}:`, ...summarizeDictionary(value, { ...style, isPercent })].join("\n");
   }
-  const items = [...value.values()].map((item) => plainLine(String(item)));
-  return `${title}: [${items.slice(0, 20).join(", ")}${items.length > 20 ? ", …" : ""}]`;
+  const items: readonly FeatureValue[] = [...value.values()];
+  if (items.some((item) => typeof item === "object")) {
+    return `${title}: ${items.length} steps\n${summarizeSteps(items, name === style.probabilities, style)}`;
+  }
+  const shown = items.slice(0, 20).map((item) => plainLine(typeof item === "object" ? "" : String(item)));
+  return `${title}: [${shown.join(", ")}${items.length > shown.length ? ", …" : ""}]`;
 }
 
 const barCells = 30;
@@ -102,6 +113,30 @@ function summarizeDictionary(
   const rest = sorted.length - rows.length;
   if (rest > 0) lines.push(paint("dim", `  … ${rest} more (--top ${sorted.length})`));
   return lines;
+}
+
+const shownSteps = 20;
+
+/** A line for each step: the greatest entries of its dictionary, or its sequence. */
+function summarizeSteps(
+  values: readonly FeatureValue[],
+  isPercent: boolean,
+  { top, paint }: SummaryStyle,
+): string {
+  const rows = values.slice(0, shownSteps).map((value, step) => {
+    const label = `  ${paint("dim", `step ${step + 1}`)}`;
+    if (!(value instanceof Map)) return [label, plainLine(JSON.stringify(toJsonValue(value))).slice(0, 100)];
+    const sorted = [...value].toSorted(([, a], [, b]) => b - a).slice(0, Math.min(top, 3));
+    return [
+      label,
+      ...sorted.map(([key, number]) => {
+        const shown = isPercent ? `${(number * 100).toFixed(1)} %` : formatNumber(number);
+        return `${plainLine(String(key))} ${shown}`;
+      }),
+    ];
+  });
+  const rest = values.length - rows.length;
+  return table(rows) + (rest > 0 ? `\n${paint("dim", `  … ${rest} more`)}` : "");
 }
 
 function isProbability(value: number): boolean {

@@ -2,8 +2,15 @@
 
 import { CoremlxError } from "../core/errors.ts";
 import type { FeatureDescription } from "../core/model.ts";
-import { isTensor, tensorOf, type FeatureValue, type FeatureValues, type Tensor } from "../core/tensor.ts";
-import { convertFeature } from "./convert.ts";
+import {
+  isTensor,
+  tensorOf,
+  type FeatureValue,
+  type SteppedValue,
+  type SteppedValues,
+  type Tensor,
+} from "../core/tensor.ts";
+import { type ConvertFeature, convertFeature, nameOf } from "./convert.ts";
 import { isAscii } from "./exif.ts";
 import type { Fit } from "./fit.ts";
 import { decodeImage, pictureToFeature, sniffImage, type FittedPicture } from "./image.ts";
@@ -63,6 +70,7 @@ export interface FeatureFileOptions {
   readonly key?: string | undefined;
   readonly fit?: Fit | undefined;
   readonly limits?: CodecLimits | undefined;
+  readonly convert?: ConvertFeature | undefined;
   /** The file's name, for errors. */
   readonly name?: string | undefined;
 }
@@ -74,13 +82,11 @@ export function fileToFeature(
   options: FeatureFileOptions = {},
 ): { readonly value: FeatureValue; readonly resized: FittedPicture["resized"] } {
   if (file.kind === "image") return pictureToFeature(file.picture, description, options);
+  const { limits, convert = convertFeature } = options;
   const value =
     file.kind === "json"
-      ? fromJson(file.value, description, options.limits)
-      : convertFeature(
-          file.kind === "npy" ? file.tensor : pick(file.tensors, description, options),
-          description,
-        );
+      ? fromJson(file.value, description, { limits, convert })
+      : convert(file.kind === "npy" ? file.tensor : pick(file.tensors, description, options), description);
   return { value, resized: undefined };
 }
 
@@ -92,7 +98,7 @@ export const writtenEndings = [".npz", ".safetensors", ".json", ".npy", ".png"] 
  * and numbers (as arrays without axes); `.npy` and `.png` hold one array. Throws USAGE for another ending, BAD_INPUT for
  * values that the format cannot hold.
  */
-export function encodeFile(name: string, values: FeatureValues): Uint8Array<ArrayBuffer> {
+export function encodeFile(name: string, values: SteppedValues): Uint8Array<ArrayBuffer> {
   const ending = endingOf(name);
   if (ending === ".json") return new TextEncoder().encode(encodeJson(values, { inlineElements: Infinity }));
   if (ending === ".npz") return encodeNpz(arraysOf(values, ending));
@@ -201,19 +207,19 @@ function pick(
   const tensor = key === undefined ? (tensors.get(description.name) ?? only) : tensors.get(key);
   if (tensor !== undefined) return tensor;
   throw missingKey(
-    `Cannot read input "${description.name}" from "${name}"`,
+    `Cannot read ${nameOf(description)} from "${name}"`,
     key ?? description.name,
     tensors.keys(),
   );
 }
 
-function arraysOf(values: FeatureValues, ending: string): Map<string, Tensor> {
+function arraysOf(values: SteppedValues, ending: string): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   for (const [name, value] of values) tensors.set(name, toArray(name, value, ending));
   return tensors;
 }
 
-function toArray(name: string, value: FeatureValue, ending: string): Tensor {
+function toArray(name: string, value: SteppedValue, ending: string): Tensor {
   if (typeof value === "number") return tensorOf("float64", [value], []);
   if (typeof value === "bigint") return tensorOf("int64", [value], []);
   if (typeof value === "object" && isTensor(value)) return value;

@@ -15,13 +15,21 @@ import { formatShape } from "./allocate.ts";
 import { castTensor, storeInto } from "./cast.ts";
 import { allowsShape, checkShape, describeShapes, fitShape } from "./shape.ts";
 
+/** How a given value becomes an input's. Default: convertFeature. Sequences look at shapes later, and pass values on as they are. */
+export type ConvertFeature = (value: FeatureValue, description: FeatureDescription) => FeatureValue;
+
+/** What messages call it: input "x", or state "x". */
+export function nameOf({ name, type }: FeatureDescription): string {
+  return `${type.kind === "state" ? "state" : "input"} "${name}"`;
+}
+
 /**
  * The value as the model's type wants it. Arrays: see castTensor for elements and fitShape for shapes; a number may stand for
  * an array of one element, and such an array for a number. Pictures must have an allowed size already (fitPicture resizes
  * files). Shares memory with `value` where nothing changes. Throws BAD_INPUT.
  */
 export function convertFeature(value: FeatureValue, description: FeatureDescription): FeatureValue {
-  const subject = `input "${description.name}"`;
+  const subject = nameOf(description);
   const { type } = description;
   switch (type.kind) {
     case "multiArray":

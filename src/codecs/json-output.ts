@@ -5,8 +5,8 @@ import {
   elementsOf,
   isTensor,
   numbersOf,
-  type FeatureValue,
-  type FeatureValues,
+  type SteppedValue,
+  type SteppedValues,
   type Tensor,
 } from "../core/tensor.ts";
 import { roundTo } from "./cast.ts";
@@ -42,20 +42,18 @@ export interface JsonOutputOptions {
  * A result as JSON can say it: an array is `{dtype, shape, data}` with nested lists or `{dtype, shape, stats}`; NaN and infinities
  * are strings, so are integers beyond 2^53; floats have the fewest digits that give them back in their own width.
  */
-export function toJsonValue(value: FeatureValue, options: JsonOutputOptions = {}): JsonValue {
+export function toJsonValue(value: SteppedValue, options: JsonOutputOptions = {}): JsonValue {
   if (typeof value === "number") return numberToJson(value);
   if (typeof value === "bigint") return bigintToJson(value);
   if (typeof value === "string") return value;
   if (isTensor(value)) return tensorToJson(value, options);
   if (value instanceof Map)
     return Object.fromEntries(Array.from(value, ([key, number]) => [String(key), numberToJson(number)]));
-  return Array.from(value as Iterable<string | bigint>, (item) =>
-    typeof item === "bigint" ? bigintToJson(item) : item,
-  );
+  return Array.from(value.values(), (item: SteppedValue) => toJsonValue(item, options));
 }
 
 /** All values by name, as JSON text. */
-export function encodeJson(values: FeatureValues, options: JsonOutputOptions = {}): string {
+export function encodeJson(values: SteppedValues, options: JsonOutputOptions = {}): string {
   const entries = Array.from(values, ([name, value]) => [name, toJsonValue(value, options)] as const);
   return `${JSON.stringify(Object.fromEntries(entries))}\n`;
 }

@@ -6,7 +6,7 @@ import type { FeatureDescription, FeatureType } from "../core/model.ts";
 import { zeros, type FeatureValue, type FeatureValues, type Tensor } from "../core/tensor.ts";
 import { checkElementCount, formatShape, makeTensor } from "./allocate.ts";
 import { formatNumber, storeInto } from "./cast.ts";
-import { convertFeature, describeType } from "./convert.ts";
+import { type ConvertFeature, convertFeature, describeType, nameOf } from "./convert.ts";
 import { isJsonObject, parseJson, type JsonNode } from "./json-text.ts";
 import type { CodecLimits } from "./limits.ts";
 
@@ -17,18 +17,23 @@ import type { CodecLimits } from "./limits.ts";
 export function fromJson(
   node: JsonNode,
   description: FeatureDescription,
-  limits?: CodecLimits,
+  { limits, convert = convertFeature }: FromJsonOptions = {},
 ): FeatureValue {
   const { type } = description;
-  const context = { subject: `Cannot read input "${description.name}"`, limits };
-  return convertFeature(readFeature(node, type, context), description);
+  const context = { subject: `Cannot read ${nameOf(description)}`, limits };
+  return convert(readFeature(node, type, context), description);
+}
+
+export interface FromJsonOptions {
+  readonly limits?: CodecLimits | undefined;
+  readonly convert?: ConvertFeature | undefined;
 }
 
 /** All inputs that `node` names. Throws BAD_INPUT for a name that the model does not have. */
 export function featuresFromJson(
   node: JsonNode,
   descriptions: readonly FeatureDescription[],
-  limits?: CodecLimits,
+  options: FromJsonOptions = {},
 ): FeatureValues {
   const known = descriptions.map(({ name }) => `"${name}"`).join(", ");
   if (!isJsonObject(node))
@@ -43,7 +48,7 @@ export function featuresFromJson(
         hint: `It has ${known}`,
         details: { name, known: descriptions.map((candidate) => candidate.name) },
       });
-    values.set(name, fromJson(value, description, limits));
+    values.set(name, fromJson(value, description, options));
   }
   return values;
 }
@@ -52,12 +57,12 @@ export function featuresFromJson(
 export function fromLiteral(
   text: string,
   description: FeatureDescription,
-  limits?: CodecLimits,
+  options: FromJsonOptions = {},
 ): FeatureValue {
   if (description.type.kind === "string") return text;
-  if (isSpecialNumber(text)) return fromJson(text, description, limits);
-  const subject = `Cannot read input "${description.name}" from ${JSON.stringify(text.slice(0, 60))}`;
-  return fromJson(parseJson(text, { subject, limits }), description, limits);
+  if (isSpecialNumber(text)) return fromJson(text, description, options);
+  const subject = `Cannot read ${nameOf(description)} from ${JSON.stringify(text.slice(0, 60))}`;
+  return fromJson(parseJson(text, { subject, limits: options.limits }), description, options);
 }
 
 interface Context {

@@ -22,7 +22,14 @@ export type Sequence = readonly string[] | readonly bigint[];
 export type FeatureValue = Tensor | number | bigint | string | Dictionary | Sequence;
 export type FeatureValues = ReadonlyMap<string, FeatureValue>;
 
-export function isTensor(value: FeatureValue): value is Tensor {
+/**
+ * One output over the steps of a sequence: an array with a leading axis of steps (numbers too), else a list with one value
+ * for each step.
+ */
+export type SteppedValue = FeatureValue | readonly FeatureValue[];
+export type SteppedValues = ReadonlyMap<string, SteppedValue>;
+
+export function isTensor(value: SteppedValue): value is Tensor {
   return typeof value === "object" && "dtype" in value && "bytes" in value;
 }
 

@@ -5,7 +5,7 @@ import { encodeFile } from "../../codecs/codec.ts";
 import { type JsonValue, toJsonValue } from "../../codecs/json-output.ts";
 import { CoremlxError } from "../../core/errors.ts";
 import type { FeatureDescription } from "../../core/model.ts";
-import type { FeatureValue, FeatureValues } from "../../core/tensor.ts";
+import type { FeatureValue, FeatureValues, SteppedValues } from "../../core/tensor.ts";
 import type { Prediction, SessionModel } from "../../runtime/session.ts";
 import { command, engineFlags } from "../command.ts";
 import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } from "../inputs.ts";
@@ -21,6 +21,8 @@ import {
   writeOutputFile,
   writeOutputFolder,
 } from "../results.ts";
+import { openSequence, type SavedStates } from "../sequence.ts";
+import { readSequenceFlags, sequenceFlags } from "../sequence-options.ts";
 import { openCliSession, progress } from "../session.ts";
 
 export const infer = command({
@@ -77,12 +79,14 @@ export const infer = command({
       valueHint: "N",
       description: "threads for one prediction (default: all cores)",
     },
+    ...sequenceFlags,
     ...engineFlags,
   },
   examples: [
     "coremlx infer examples/digits/Digits.mlpackage examples/digits/digit_7.png",
     "coremlx infer examples/digits/Digits.mlpackage --input image=random --json",
     "coremlx infer examples/digits/Digits.mlpackage examples/digits/digit_1.png examples/digits/digit_2.png --output-dir out",
+    "coremlx infer examples/counter/Counter.mlpackage examples/counter/amounts.npy --steps 4",
   ],
   async run({ flags, positionals, io }) {
     const [path = "", ...files] = positionals;
@@ -95,6 +99,7 @@ export const infer = command({
       resampleHz: flags.resample === undefined ? undefined : parseCount(flags.resample, "resample"),
     };
     checkDestination(flags);
+    const sequenceSettings = readSequenceFlags(flags);
     const logger = createLogger(io, flags);
     const modelPath = findModel(path, io.cwd);
     logger.log("debug", `loading ${path}`);
@@ -127,22 +132,44 @@ export const infer = command({
         hint: "Use --output-dir, which makes a folder for each",
       });
     }
-    const shared = await readInputs(flags.input, options);
+    await using sequence =
+      sequenceSettings &&
+      (await openSequence(sequenceSettings, options, {
+        model,
+        runs,
+        signal: io.signal,
+        timeoutMs: settings.timeoutMs,
+        cwd: io.cwd,
+      }));
+    const reading = sequence?.inputOptions ?? options;
+    const shared = await readInputs(flags.input, reading);
     const results: Result[] = [];
     for (const { file, specs } of runs) {
-      const inputs = new Map<string, FeatureValue>(shared);
-      addAll(inputs, await readInputs(specs, options));
-      if (inputs.size === 0) announceRandom(fillMissing(inputs, options), model, path, options.log);
+      const inputs = new Map<string, FeatureValue>(sequence?.sharedInputs(shared) ?? shared);
+      addAll(inputs, await readInputs(specs, reading));
+      if (inputs.size === 0) {
+        const inputsToFill = sequence?.openInputs ?? model.inputs;
+        const filled = fillMissing(inputs, { ...reading, inputs: inputsToFill });
+        announceRandom(filled, model, path, options.log);
+      }
       logger.log("debug", `predicting${file === undefined ? "" : ` ${file}`}`);
-      const prediction = await predictRepeated(model, inputs, settings, io);
+      const prediction =
+        sequence === undefined
+          ? await predictRepeated(model, inputs, settings, io)
+          : await progress(io, flags.quiet || flags.json ? undefined : "running", sequence.predict(inputs));
       results.push({ file, ...prediction });
     }
-    finish(results, { flags, io, model, path, top: settings.top });
+    const states = await sequence?.save();
+    finish(results, { flags, io, model, path, top: settings.top, states });
   },
 });
 
-interface Result extends Prediction {
+interface Result {
   readonly file: string | undefined;
+  readonly outputs: SteppedValues;
+  readonly runMs: number;
+  /** Of which the outputs are stacked. */
+  readonly steps?: number | undefined;
 }
 
 interface Finish {
@@ -158,6 +185,8 @@ interface Finish {
   readonly model: SessionModel;
   readonly path: string;
   readonly top: number;
+  /** What --save-state wrote. */
+  readonly states: SavedStates | undefined;
 }
 
 function checkDestination(flags: {
@@ -277,7 +306,8 @@ interface Written {
 function writeResult(result: Result, folder: string | undefined, { flags, io, model }: Finish): Written {
   if (folder !== undefined) {
     const place = resolve(io.cwd, folder);
-    return { outputs: writeOutputFolder(place, result.outputs, model.outputs), place: folder };
+    const descriptions = result.steps === undefined ? model.outputs : []; // no PNG holds the pictures of all steps
+    return { outputs: writeOutputFolder(place, result.outputs, descriptions), place: folder };
   }
   if (flags.output !== undefined) {
     writeOutputFile(resolve(io.cwd, flags.output), encodeFile(flags.output, result.outputs));
@@ -289,15 +319,16 @@ function writeResult(result: Result, folder: string | undefined, { flags, io, mo
 function printJson(
   results: readonly Result[],
   written: readonly Written[],
-  { io, model, path }: Finish,
+  { io, model, path, states }: Finish,
 ): void {
   const { digest } = model;
-  const entries = results.map(({ file, outputs, runMs }, index) => {
+  const entries = results.map(({ file, outputs, runMs, steps }, index) => {
     const values =
       written[index]?.outputs ??
       Object.fromEntries([...outputs].map(([name, value]) => [name, toJsonValue(value)]));
     return {
       ...(file === undefined ? {} : { file }),
+      ...(steps === undefined ? {} : { steps }),
       outputs: values,
       timings: { ...model.timings, runMs },
     };
@@ -307,6 +338,7 @@ function printJson(
     model: { path, digest, kind: model.description.kind, function: model.function.name },
     engine: model.engine,
     device: model.device,
+    ...(states === undefined ? {} : { states }),
   };
   const [only, second] = entries;
   const document = only && second === undefined ? { ...head, ...only } : { ...head, results: entries };
@@ -316,7 +348,9 @@ function printJson(
 function statusLine({ model, flags }: Finish, results: readonly Result[]): string {
   const times = results.map((result) => result.runMs).toSorted((a, b) => a - b);
   const median = times[Math.floor(times.length / 2)] ?? 0;
-  const predict = results.length === 1 ? "predict" : `${results.length} predictions, median`;
+  const steps = results[0]?.steps;
+  const one = steps === undefined ? "predict" : `${steps} steps`;
+  const predict = results.length === 1 ? one : `${results.length} predictions, median`;
   const requested = flags.device === "auto" ? "" : ` (${flags.device} requested)`;
   return [
     model.engine,

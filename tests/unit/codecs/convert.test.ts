@@ -161,7 +161,7 @@ describe("what does not fit is refused", () => {
     [
       "a",
       { kind: "state", array: arrayType("float16", [1]) },
-      'Cannot use input "x": the model wants a float16 array [1], got the string "a"',
+      'Cannot use state "x": the model wants a float16 array [1], got the string "a"',
     ],
   ];
   for (const [value, type, message] of cases)
