@@ -10,15 +10,19 @@ export interface Patience {
   readonly timeoutMs: number;
 }
 
+/** About 25 days. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /** The outcome of `work`, or DEADLINE or INTERRUPTED as soon as that is reached. `work` itself goes on. */
 export function within<T>(work: Promise<T>, what: string, patience: Patience): Promise<T> {
   const { signal, deadline } = patience;
   if (signal === undefined && !Number.isFinite(deadline)) return work;
   return new Promise<T>((resolve, reject) => {
     const remaining = deadline - performance.now();
-    const timer = Number.isFinite(deadline)
-      ? setTimeout(() => finish(() => reject(expired(what, patience.timeoutMs))), Math.max(remaining, 0))
-      : undefined;
+    const timer =
+      remaining > longestTimerMs
+        ? undefined // it would go off at once
+        : setTimeout(() => finish(() => reject(expired(what, patience.timeoutMs))), Math.max(remaining, 0));
     const onAbort = () => finish(() => reject(interrupted()));
     const finish = (settle: () => void) => {
       clearTimeout(timer);

@@ -75,6 +75,57 @@ async function spawnAndWait(words: readonly string[], options: ProgramOptions): 
   return { code, stdout, stderr };
 }
 
+export interface RunningProgram {
+  readonly pid: number;
+  /** Resolves when stderr holds `text`; rejects when the program ends without saying it. */
+  says(text: string): Promise<void>;
+  signal(name: "SIGINT" | "SIGTERM"): void;
+  /** Its end, however it came. */
+  readonly result: Promise<ProgramResult>;
+}
+
+/** Starts coremlx with an open stdin, to be watched and interrupted. */
+export function start(args: readonly string[], options: ProgramOptions = {}): RunningProgram {
+  const child = Bun.spawn([...coremlx, ...args], {
+    cwd: options.cwd ?? root,
+    env: environment(options.env),
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: options.timeoutMs ?? 30_000,
+    killSignal: "SIGKILL",
+  });
+  let stderr = "";
+  let isOver = false;
+  let wake = Promise.withResolvers<void>();
+  const follow = async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of child.stderr) {
+      stderr += decoder.decode(chunk, { stream: true });
+      wake.resolve();
+      wake = Promise.withResolvers();
+    }
+    isOver = true;
+    wake.resolve();
+  };
+  const followed = follow();
+  const end = async (): Promise<ProgramResult> => {
+    const [stdout, code] = await Promise.all([child.stdout.text(), child.exited, followed]);
+    return { code, stdout, stderr };
+  };
+  return {
+    pid: child.pid,
+    async says(text) {
+      while (!stderr.includes(text)) {
+        if (isOver) throw new Error(`The program ended without saying "${text}": ${stderr}`);
+        await wake.promise;
+      }
+    },
+    signal: (name) => child.kill(name),
+    result: end(),
+  };
+}
+
 /** Runs coremlx, which must succeed and print one JSON document and nothing else on stdout. Gives the document. */
 export async function runJson(
   args: readonly string[],
