@@ -1,6 +1,6 @@
 // .mlpackage: a folder whose Manifest.json lists its items and says which of them is the model.
 
-import { realpathSync } from "node:fs";
+import { lstatSync, realpathSync } from "node:fs";
 import { dirname, join, posix, relative } from "node:path";
 import type { CoremlxError, ErrorOptions } from "../core/errors.ts";
 import { badModel, quote } from "./bad-model.ts";
@@ -152,6 +152,11 @@ function itemPath(path: string): string {
 function listItems(enclosure: Enclosure, manifest: Manifest): Map<string, number> {
   const files = listInside(enclosure, manifestName);
   for (const item of manifest.items) {
+    if (lstatSync(posix.join(enclosure.root, item.path), { throwIfNoEntry: false }) === undefined) {
+      throw badModel(`${quote(item.path)} does not exist`, {
+        hint: "Copy the whole package again; git drops empty folders: if the model has no weights, make that folder",
+      });
+    }
     for (const [path, byteLength] of listInside(enclosure, item.path)) files.set(path, byteLength);
   }
   refuseTwins(

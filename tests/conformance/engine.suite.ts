@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { CoremlxError, type ErrorCode } from "../../src/core/errors.ts";
-import { type FeatureValue, isTensor, numbersOf, tensorOf } from "../../src/core/tensor.ts";
+import { type FeatureValue, isTensor, numbersOf, tensorOf, zeros } from "../../src/core/tensor.ts";
 import type { Engine, LoadedModel, LoadOptions } from "../../src/engines/engine.ts";
 import { openModel } from "../../src/formats/open.ts";
 import { digitPicture } from "../support/digits.ts";
@@ -81,11 +81,9 @@ export function engineSuite(
 
     it("refuses a picture of another size or kind", () =>
       withModel(digits, async (model) => {
-        const small = new Map([["image", tensorOf("uint8", new Array<number>(27 * 28).fill(0), [27, 28])]]);
+        const small = new Map([["image", zeros("uint8", [27, 28])]]);
         await expectFailure(model.predict(small), "BAD_INPUT", "28x28");
-        const color = new Map([
-          ["image", tensorOf("uint8", new Array<number>(28 * 28 * 3).fill(0), [28, 28, 3])],
-        ]);
+        const color = new Map([["image", zeros("uint8", [28, 28, 3])]]);
         await expectFailure(model.predict(color), "BAD_INPUT", "GRAYSCALE");
       }));
 

@@ -33,7 +33,7 @@ export async function findPython(): Promise<string | undefined> {
   } catch (error) {
     if (process.env["COREMLX_CI"]) throw error;
     console.warn(
-      `skipped: no Python with ${requirements}: ${error instanceof Error ? error.message : error}`,
+      `skipped: no Python with ${requirements}: ${error instanceof Error ? error.message : String(error)}`,
     );
     return undefined;
   }

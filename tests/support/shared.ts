@@ -1,6 +1,6 @@
 // Reference models, pictures and recordings lie beside the project in ../shared; tests read them there.
 
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const root = process.env["COREMLX_SHARED"] ?? resolve(import.meta.dir, "../../../shared");
@@ -10,5 +10,5 @@ export function sharedPath(relative: string): string {
   const path = join(root, relative);
   if (!existsSync(path))
     throw new Error(`Cannot find ${path}: the tests need the folder "shared" beside the project`);
-  return path;
+  return realpathSync(path);
 }

@@ -99,7 +99,7 @@ describe("errors", () => {
       hint: "Free space",
       details: { path: "x" },
     });
-    expect({ ...error, message: error.message, cause: error.cause }).toEqual({
+    expect(error).toMatchObject({
       name: "CoremlxError",
       code: "IO",
       hint: "Free space",
