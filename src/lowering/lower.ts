@@ -1,7 +1,7 @@
 // Model -> ONNX graph: a function of a program, op by op, in program order. Pure: no files, no native code.
 
 import type { DType } from "../core/dtype.ts";
-import { CoremlxError } from "../core/errors.ts";
+import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { MilBlock, MilFunction, MilNamedType, MilOp } from "../formats/mil.ts";
 import { Graph } from "../onnx/graph.ts";
 import type { Shape, Value } from "../onnx/types.ts";
@@ -83,7 +83,11 @@ function lowerBlock(scope: Scope, block: MilBlock): readonly Value[] {
     }
     const op = new Op(milOp, scope);
     scope.graph.scope = op.name;
-    define(scope, op, loweringOf(milOp.type)(op, scope.graph));
+    try {
+      define(scope, op, loweringOf(milOp.type)(op, scope.graph));
+    } catch (error) {
+      throw namingOp(op, error);
+    }
   }
   const { classifier } = scope;
   return block.outputs.flatMap((name) => {
@@ -130,6 +134,23 @@ function loweringOf(type: string): Lowering {
   const lowering = milOps.get(type);
   if (lowering) return lowering;
   throw new CoremlxError("UNSUPPORTED", `Cannot lower ${type}: no lowering for it`);
+}
+
+/** Says which op of the program was being lowered; an error that an op raised itself says it already. */
+function namingOp(op: Op, error: unknown): CoremlxError {
+  const { type, name } = op;
+  if (!(error instanceof CoremlxError)) {
+    const why = `Cannot lower ${type} "${name}": ${messageOf(error)}`;
+    return new CoremlxError("INTERNAL", why, { cause: error, details: { op: type, name } });
+  }
+  const { code, hint, details, message } = error;
+  if (message.startsWith("Cannot lower ")) return error;
+  const [first = "", ...rest] = message;
+  return new CoremlxError(code, `Cannot lower ${type} "${name}": ${first.toLowerCase()}${rest.join("")}`, {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+    details: { ...details, op: type, name, ...(details?.["op"] ? { onnxOp: details["op"] } : {}) },
+  });
 }
 
 function define(scope: Scope, op: Op, results: Value | readonly Value[]): void {

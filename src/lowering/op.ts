@@ -115,11 +115,13 @@ export class Op {
       : [...numbersOf({ dtype, bytes: known.constant.bytes })];
   }
   ints(name: string, fallback?: readonly number[]): readonly number[] {
-    if (!this.has(name)) return fallback ?? this.bad(`input "${name}" is missing`);
-    return this.numbers(name) ?? this.unsupported(`"${name}" computed at run time`);
+    const numbers = this.floats(name, fallback);
+    const wrong = numbers.find((value) => !Number.isInteger(value));
+    return wrong === undefined ? numbers : this.bad(`"${name}" must hold whole numbers, got ${wrong}`);
   }
   floats(name: string, fallback?: readonly number[]): readonly number[] {
-    return this.ints(name, fallback);
+    if (!this.has(name)) return fallback ?? this.bad(`input "${name}" is missing`);
+    return this.numbers(name) ?? this.unsupported(`"${name}" computed at run time`);
   }
   int(name: string, fallback?: number): number {
     const value = this.float(name, fallback);
@@ -127,7 +129,7 @@ export class Op {
   }
   float(name: string, fallback?: number): number {
     if (!this.has(name)) return fallback ?? this.bad(`input "${name}" is missing`);
-    const numbers = this.ints(name);
+    const numbers = this.floats(name);
     const [first] = numbers;
     if (numbers.length !== 1 || first === undefined) {
       return this.bad(`"${name}" must be one number, got ${numbers.length}`);
@@ -138,7 +140,7 @@ export class Op {
     return this.float(name, fallback === undefined ? undefined : Number(fallback)) !== 0;
   }
   bools(name: string, fallback?: readonly boolean[]): readonly boolean[] {
-    return this.ints(name, fallback?.map(Number)).map((value) => value !== 0);
+    return this.floats(name, fallback?.map(Number)).map((value) => value !== 0);
   }
   strings(name: string): readonly string[] {
     const constant = this.constant(name);

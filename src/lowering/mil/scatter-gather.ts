@@ -172,8 +172,7 @@ function scattered(
   const mode = op.oneOf("mode", modes, "add");
   const dtype = denseDType(data);
   if (mode === "update") return scatter([data, indices, g.cast(updates, dtype)], "none");
-  // The reductions have no half-precision kernels.
-  const type = dtype === "float16" || dtype === "bfloat16" ? "float32" : dtype;
+  const type = reductionType(dtype, mode);
   const base = g.cast(data, type);
   const values = g.cast(updates, type);
   const reduce = (): Value => {
@@ -184,4 +183,13 @@ function scattered(
     return g.node("Div", [base, scatter([ones, indices, values], "mul")]);
   };
   return g.cast(reduce(), dtype);
+}
+
+/**
+ * The element type to compute in. The reductions have no half-precision kernels; and whole numbers divide as reals, for
+ * at a divisor 0, and at -2^31 divided by -1, the integer kernel ends the run or the process.
+ */
+function reductionType(dtype: DType, mode: Exclude<(typeof modes)[number], "update">): DType {
+  if (dtype === "float16" || dtype === "bfloat16") return "float32";
+  return mode === "div" && dtype.includes("int") ? "float64" : dtype;
 }

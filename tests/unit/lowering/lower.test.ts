@@ -1,0 +1,54 @@
+// Failures while a program is lowered name the op of the program, wherever in our layers they were found.
+
+import { describe, expect, test } from "bun:test";
+import { CoremlxError } from "../../../src/core/errors.ts";
+import type { MilFunction } from "../../../src/formats/mil.ts";
+import { lower } from "../../../src/lowering/lower.ts";
+import { milBlock, milFunction, milOp, tensorType } from "../../support/mil-program.ts";
+
+const float = tensorType("float32");
+
+function failureOf(fn: MilFunction): CoremlxError {
+  try {
+    lower(fn);
+  } catch (error) {
+    if (error instanceof CoremlxError) return error;
+    throw error;
+  }
+  throw new Error("It was lowered");
+}
+
+describe("lower", () => {
+  const inputs = {
+    a: tensorType("float32", [2, 3]),
+    b: tensorType("float32", [4]),
+    p: tensorType("bool", []),
+  };
+  const misfit = milOp("add", { x: "=a", y: "=b" }, { y: float });
+
+  test("names the op whose operands contradict each other", () => {
+    const { code, message, details } = failureOf(milFunction(inputs, [misfit], ["y"]));
+    expect({ code, message, details }).toEqual({
+      code: "BAD_MODEL",
+      message:
+        'Cannot lower add "y": cannot infer shapes of ONNX op Add(float32[2, 3], float32[4]): sizes 3 and 4 do not broadcast',
+      details: { op: "add", name: "y", onnxOp: "Add", inputs: ["float32[2, 3]", "float32[4]"] },
+    });
+  });
+
+  test("names the innermost op, once", () => {
+    const block = milBlock({}, [misfit], ["y"]);
+    const cond = milOp("cond", { pred: "=p" }, { z: float }, [block, block]);
+    const { message } = failureOf(milFunction(inputs, [cond], ["z"]));
+    expect(message).toStartWith('Cannot lower add "y": cannot infer shapes of ONNX op Add(');
+  });
+
+  test("refuses fractions where whole numbers are meant", () => {
+    const op = milOp("transpose", { x: "=a", perm: [0.5, 1] }, { y: float });
+    const { code, message } = failureOf(milFunction(inputs, [op], ["y"]));
+    expect({ code, message }).toEqual({
+      code: "BAD_MODEL",
+      message: 'Cannot lower transpose "y": "perm" must hold whole numbers, got 0.5',
+    });
+  });
+});
