@@ -122,9 +122,13 @@ function readFlags(rawArgs: readonly string[], signature: Signature) {
       set.set(name, !isNegated);
       continue;
     }
-    const { value } = token;
-    if (value === undefined || value === "")
-      throw new CoremlxError("USAGE", `Option --${name} needs a value`);
+    const { value, inlineValue } = token;
+    const isFlagInstead = inlineValue === false && value !== undefined && /^(--.|-[a-z]$)/i.test(value);
+    if (value === undefined || value === "" || isFlagInstead) {
+      throw new CoremlxError("USAGE", `Option --${name} needs a value`, {
+        ...(isFlagInstead ? { hint: `If "${value}" is the value, write --${name}=${value}` } : {}),
+      });
+    }
     const before = set.get(name);
     if (def.multiple) set.set(name, [...(Array.isArray(before) ? before : []), value]);
     else if (before !== undefined) throw new CoremlxError("USAGE", `Option --${name} is given twice`);
