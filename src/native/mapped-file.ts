@@ -13,6 +13,7 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+import { freemem } from "node:os";
 import { join } from "node:path";
 import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
 import {
@@ -23,7 +24,7 @@ import {
   preallocate,
   sealSize,
 } from "./kernel.ts";
-import { mapFile, mapPages, type Pages } from "./pages.ts";
+import { checkMappable, mapFile, mapPages, type Pages } from "./pages.ts";
 
 export type MappedFileKind = "memory" | "file";
 
@@ -75,6 +76,14 @@ class SealedMemory implements MappedFile {
   #mayBeHeld = false;
 
   static create(byteLength: number): SealedMemory {
+    checkMappable(byteLength);
+    const free = freemem();
+    // The kernel would not refuse: it would look for a process to end.
+    if (byteLength > free)
+      throw new CoremlxError(
+        "OVERLOADED",
+        `Cannot make ${byteLength} bytes of shared memory: ${free} are free`,
+      );
     const writable = createMemoryFile("coremlx-output");
     let readable: number | undefined;
     try {

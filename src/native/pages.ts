@@ -59,7 +59,7 @@ export class Pages implements Disposable {
  * show, OVERLOADED when the system has no room.
  */
 export function mapPages(byteLength: number): Pages {
-  checkByteLength(byteLength);
+  checkMappable(byteLength);
   const taken = wholePages(byteLength);
   const address = mapMemory(taken, { kind: "anonymous" });
   if (taken >= hugePageBytes) adviseHugePages(address, taken);
@@ -68,7 +68,7 @@ export function mapPages(byteLength: number): Pages {
 
 /** A file's first `byteLength` bytes, which it must have: beyond its end a map means death. "private": our writes stay ours. */
 export function mapFile(fd: number, byteLength: number, kind: "shared" | "private"): Pages {
-  checkByteLength(byteLength);
+  checkMappable(byteLength);
   return new Pages(mapMemory(wholePages(byteLength), { kind, fd }), byteLength);
 }
 
@@ -78,7 +78,8 @@ export function wholePages(byteLength: number): number {
   return Math.max(Math.ceil(byteLength / page), 1) * page;
 }
 
-function checkByteLength(byteLength: number): void {
+/** Throws UNSUPPORTED for more than an ArrayBuffer can show, and for what is no size. */
+export function checkMappable(byteLength: number): void {
   if (Number.isSafeInteger(byteLength) && byteLength >= 0 && byteLength <= mostBytes) return;
   throw new CoremlxError("UNSUPPORTED", `Cannot map ${byteLength} bytes: 0 to ${mostBytes} are possible`, {
     details: { byteLength, limit: mostBytes },

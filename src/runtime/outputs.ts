@@ -232,8 +232,8 @@ export class OutputStore implements Disposable {
         return this.#pool.lend(key, byteLength);
       } catch (error) {
         const [oldest] = this.#handedOver.keys();
-        if (oldest === undefined || !(error instanceof CoremlxError) || error.code !== "OVERLOADED")
-          throw error;
+        const isOverloaded = error instanceof CoremlxError && error.code === "OVERLOADED";
+        if (oldest === undefined || !isOverloaded || this.#pool.stats.isQuarantineFull) throw error;
         this.#endHandedOver(oldest);
       }
     }
