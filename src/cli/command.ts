@@ -88,6 +88,26 @@ export const commonFlags = {
   help: { type: "boolean", description: "show this help", alias: "h" },
 } as const satisfies FlagDefs;
 
+/** Flags that say what goes into a model. */
+export const inputFlags = {
+  input: {
+    type: "string",
+    multiple: true,
+    alias: "i",
+    valueHint: "NAME=VALUE",
+    description: "an input: a file, a number, a JSON array, text, -, random, zeros or ones",
+  },
+  fit: {
+    type: "enum",
+    options: ["stretch", "contain", "crop"],
+    default: "stretch",
+    description: "how a picture of another size is fitted",
+  },
+  mixdown: { type: "boolean", description: "average the channels of a WAV file" },
+  resample: { type: "string", valueHint: "HZ", description: "resample a WAV file to this rate" },
+  seed: { type: "string", default: "0", valueHint: "N", description: "seed of random inputs" },
+} as const satisfies FlagDefs;
+
 /** Flags of commands that run a model. */
 export const engineFlags = {
   engine: {

@@ -1,7 +1,7 @@
 // The process as a command sees it: streams, environment, colours. stdout is for results, stderr for everything else.
 
 import { writeSync } from "node:fs";
-import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
+import { CoremlxError, type ErrorCode, errnoOf, messageOf } from "../core/errors.ts";
 
 export interface Io {
   readonly cwd: string;
@@ -17,6 +17,17 @@ export interface Io {
 /** The reader of our output has gone: no failure, nothing left to say. */
 export class BrokenPipe extends Error {
   override readonly name = "BrokenPipe";
+}
+
+/** The command has printed its result, and that says it all: only the exit code is left to set. */
+export class Reported extends Error {
+  override readonly name = "Reported";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode) {
+    super(`Reported with ${code}`);
+    this.code = code;
+  }
 }
 
 const pause = new Int32Array(new SharedArrayBuffer(4));

@@ -5,7 +5,7 @@ import { CoremlxError, type ErrorCode, errnoOf, messageOf } from "../core/errors
 import { nearest } from "../core/suggest.ts";
 import type { Command } from "./command.ts";
 import { failureForm } from "./failure-form.ts";
-import { BrokenPipe, type Io, painter, plain } from "./output.ts";
+import { BrokenPipe, type Io, painter, plain, Reported } from "./output.ts";
 
 /** In the order of the help. Loaded when needed, so that --version stays quick. */
 export const commands: Readonly<Record<string, { description: string; load: () => Promise<Command> }>> = {
@@ -20,6 +20,14 @@ export const commands: Readonly<Record<string, { description: string; load: () =
   export: {
     description: "Write the lowered graph as ONNX",
     load: async () => (await import("./commands/export.ts")).exportModel,
+  },
+  bench: {
+    description: "Measure latency, throughput, memory and processor time of a model",
+    load: async () => (await import("./commands/bench.ts")).bench,
+  },
+  schema: {
+    description: "Print the JSON Schema of a result",
+    load: async () => (await import("./commands/schema.ts")).schema,
   },
   config: {
     description: "Show the effective settings and where each comes from",
@@ -58,6 +66,7 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
     return 0;
   } catch (error) {
     if (error instanceof BrokenPipe) return 0;
+    if (error instanceof Reported) return exitCodes[error.code];
     try {
       return report(error, argv, io);
     } catch {

@@ -105,7 +105,7 @@ function makeString(filling: Filling, next: () => number): string {
  * xoshiro128** by Blackman and Vigna, its state from four steps of splitmix32 over the FNV-1a hash of the text's UTF-8: a
  * documented sequence, so that another program can make the same inputs. Gives 32-bit unsigned integers.
  */
-function randomSource(text: string): () => number {
+export function randomSource(text: string): () => number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   const mix = (): number => {

@@ -1,0 +1,204 @@
+// The result of a bench as a person reads it: what ran where, the cold start, the steady state, the cost.
+
+import { basename } from "node:path";
+import type { BenchProgress } from "../suites/bench.ts";
+import type { BenchResult, LatencySummary, SteadyResult } from "../suites/schemas.ts";
+import { formatBytes, formatMs, type Paint, plainLine, table } from "./output.ts";
+
+export interface BenchStyle {
+  readonly paint: Paint;
+  readonly hasBars: boolean;
+}
+
+export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle): string {
+  const { model, engine, environment, cold, memory, steady } = result;
+  const { tool, os, cpu } = environment;
+  const first = cold.first === null ? "not reached" : formatLatency(cold.first.latencyMs);
+  const version = `coremlx ${tool.version}${tool.commit === null ? "" : ` (${tool.commit.slice(0, 12)})`}`;
+  const head = [
+    paint("bold", plainLine(basename(model.path))),
+    paint("dim", [model.kind, engine.version, engine.device].join(" · ")),
+    paint(
+      "dim",
+      `${cpu.model}, ${cpu.cores} cores · ${os.platform} ${os.kernel} · ${version} · Bun ${tool.bun}`,
+    ),
+    paint("dim", describeLoad(result)),
+    "",
+    `cold start  open ${formatMs(cold.openMs)} · load ${formatMs(cold.loadMs)} · first prediction ${first}`,
+  ];
+  if (steady === null) return [...head, "", "interrupted before the measurement began"].join("\n");
+  const rows = latencyRows(steady);
+  return [
+    ...head,
+    `steady      ${describeCounts(steady)}${result.isInterrupted ? ", interrupted" : ""}`,
+    "",
+    table(rows, { right: [1, 2, 3, 4, 5, 6, 7] }),
+    ...(hasBars && steady.latency ? ["", ...bars(steady, steady.latency)] : []),
+    "",
+    ...describeFailures(steady),
+    ...(steady.median
+      ? [
+          `median      ${formatLatency(steady.median.estimate)}, with 95 % confidence ${formatLatency(steady.median.low)} to ${formatLatency(steady.median.high)}`,
+        ]
+      : []),
+    `processors  ${describeCpu(steady)}`,
+    `memory      ${describeMemory(steady, memory)}`,
+    ...(result.pool === null ? [] : [`buffers     ${describeBuffers(result.pool)}`]),
+  ].join("\n");
+}
+
+/** One line for a terminal while it runs; `undefined`: nothing to say yet. */
+export function formatProgress(progress: BenchProgress): string {
+  switch (progress.phase) {
+    case "load":
+      return "loading …";
+    case "first":
+      return "first prediction …";
+    case "warm-up":
+      return "warming up …";
+    case "measured": {
+      const { share, completed, failed, elapsedMs, p50Ms, p99Ms } = progress;
+      const rate = elapsedMs > 0 ? (completed / elapsedMs) * 1_000 : 0;
+      return [
+        `${Math.round(share * 100)} %`,
+        `${formatCount(completed)} predictions`,
+        `${formatRate(rate)}/s`,
+        ...(completed > 0 ? [`p50 ${formatLatency(p50Ms)}`, `p99 ${formatLatency(p99Ms)}`] : []),
+        ...(failed > 0 ? [`${formatCount(failed)} failed`] : []),
+      ].join(" · ");
+    }
+  }
+}
+
+/** Three digits, in the unit that suits. */
+export function formatLatency(ms: number): string {
+  const rounded = Number(ms.toPrecision(3));
+  const [value, unit] =
+    rounded >= 1_000 ? [rounded / 1_000, "s"] : rounded >= 1 ? [rounded, "ms"] : [rounded * 1_000, "µs"];
+  return `${Number(value.toPrecision(3))} ${unit}`;
+}
+
+function formatCount(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
+function formatRate(rate: number): string {
+  return rate >= 100 ? formatCount(Math.round(rate)) : rate.toPrecision(3);
+}
+
+function describeLoad({ configuration }: BenchResult): string {
+  const { load, warmup, measure, instances, threads, inputs } = configuration;
+  const callers =
+    load.mode === "closed"
+      ? `${load.concurrency} ${load.concurrency === 1 ? "caller" : "callers"}`
+      : `${load.ratePerSecond} calls a second, ${load.arrivals === "fixed" ? "evenly spaced" : "Poisson"}`;
+  return [
+    callers,
+    `instances ${instances ?? 1}`,
+    `threads ${threads ?? "auto"}`,
+    `inputs ${plainLine(inputs)}`,
+    `warm-up ${describeExtent(warmup)}`,
+    `measured ${describeExtent(measure)}`,
+  ].join(" · ");
+}
+
+function describeExtent({ count, durationMs }: BenchResult["configuration"]["measure"]): string {
+  const parts = [
+    ...(count === null ? [] : [`${formatCount(count)} calls`]),
+    ...(durationMs === null ? [] : [formatLatency(durationMs)]),
+  ];
+  return parts.length === 0 ? "none" : parts.join(" or ");
+}
+
+function describeCounts({ completed, failed, unsent, elapsedMs, throughputPerSecond }: SteadyResult): string {
+  const parts = [
+    `${formatCount(completed)} predictions in ${formatLatency(elapsedMs)}`,
+    `${formatRate(throughputPerSecond)}/s`,
+    failed === 0 ? "none failed" : `${formatCount(failed)} failed`,
+  ];
+  if (unsent > 0) parts.push(`${formatCount(unsent)} not sent`);
+  return parts.join(" · ");
+}
+
+function latencyRows({ latency, run, queue, sendDelay }: SteadyResult): string[][] {
+  const rows: (readonly [string, LatencySummary | null])[] = [
+    ["latency", latency],
+    ["in the engine", run],
+    ["waiting", queue],
+    ["sent late", sendDelay],
+  ];
+  return [
+    ["", "p50", "p90", "p99", "p99.9", "max", "mean", "min"],
+    ...rows.flatMap(([name, summary]) => {
+      if (summary === null) return [];
+      const { p50Ms, p90Ms, p99Ms, p999Ms, maxMs, meanMs, minMs } = summary;
+      return [[name, ...[p50Ms, p90Ms, p99Ms, p999Ms, maxMs, meanMs, minMs].map(formatLatency)]];
+    }),
+  ];
+}
+
+const barRows = 10;
+const barWidth = 40;
+
+/** Ten even steps from the smallest latency to p99, and one row for what lies beyond. */
+function bars({ histogram }: SteadyResult, { minMs, p99Ms }: LatencySummary): string[] {
+  const step = (p99Ms - minMs) / barRows;
+  const counts = Array<number>(barRows + 1).fill(0);
+  for (const [fromMs, toMs, count] of histogram) {
+    const row = step > 0 ? Math.floor(((fromMs + toMs) / 2 - minMs) / step) : 0;
+    const index = Math.min(barRows, Math.max(0, row));
+    counts[index] = (counts[index] ?? 0) + count;
+  }
+  const most = Math.max(...counts);
+  const rows = counts.map((count, row) => [
+    row === barRows ? "beyond p99" : formatLatency(minMs + row * step),
+    "▇".repeat(Math.ceil((count / most) * barWidth)),
+    formatCount(count),
+  ]);
+  return table(rows, { right: [0] }).split("\n");
+}
+
+function describeFailures({ failures }: SteadyResult): string[] {
+  return failures.map(
+    ({ code, count, message, latency }) =>
+      `failed      ${formatCount(count)} ${code} after ${formatLatency(latency.p50Ms)} (p99 ${formatLatency(latency.p99Ms)}): ${plainLine(message)}`,
+  );
+}
+
+function describeCpu({ cpu }: SteadyResult): string {
+  const parts = [`${cpu.usedCores.toFixed(2)} busy`];
+  if (cpu.perPredictionMs !== null) parts.push(`${formatLatency(cpu.perPredictionMs)} for each prediction`);
+  return [...parts, `${cpu.otherCores.toFixed(2)} busy for others`].join(" · ");
+}
+
+function describeMemory(
+  { memory }: SteadyResult,
+  { beforeLoadBytes, afterLoadBytes }: BenchResult["memory"],
+): string {
+  const parts = [
+    `${formatBytes(beforeLoadBytes)} before loading`,
+    `${formatBytes(afterLoadBytes)} loaded`,
+    `${formatBytes(memory.startBytes)} at the start`,
+    `${formatBytes(memory.endBytes)} at the end`,
+    `peak ${formatBytes(memory.peakBytes)}`,
+  ];
+  const { slope } = memory;
+  if (slope !== null) {
+    const [estimate, low, high] = [slope.estimate, slope.low, slope.high].map(formatSlope);
+    parts.push(`slope ${estimate}/s (95 %: ${low} to ${high})`);
+  }
+  return parts.join(" · ");
+}
+
+function describeBuffers({ buffers }: NonNullable<BenchResult["pool"]>): string {
+  const { acquired, hitRatio, allocatedBytes, heldBytes } = buffers;
+  const parts = [`${formatBytes(heldBytes)} held`];
+  if (hitRatio !== null)
+    parts.unshift(`${formatCount(acquired)} lent, ${(hitRatio * 100).toFixed(2)} % hits`);
+  return [...parts, `${formatBytes(allocatedBytes)} allocated since the first prediction`].join(" · ");
+}
+
+function formatSlope(bytesPerSecond: number): string {
+  const sign = bytesPerSecond < 0 ? "-" : "+";
+  return `${sign}${formatBytes(Math.abs(bytesPerSecond))}`;
+}

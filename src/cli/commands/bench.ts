@@ -1,0 +1,221 @@
+// coremlx bench: latency, throughput and cost of one model under a load of choice.
+
+import type { FeatureValue } from "../../core/tensor.ts";
+import { CoremlxError } from "../../core/errors.ts";
+import { type BenchInputs, type BenchModel, type BenchProgress, runBench } from "../../suites/bench.ts";
+import { type Extent, type Load, mostUnderWay } from "../../suites/workload.ts";
+import { formatBench, formatProgress } from "../bench-text.ts";
+import { command, engineFlags, inputFlags } from "../command.ts";
+import { fillMissing, type InputOptions, readInputs, readStdinOnce } from "../inputs.ts";
+import { createLogger } from "../logger.ts";
+import { parseCount, parseDuration } from "../options.ts";
+import { type Io, painter, Reported } from "../output.ts";
+import { findModel } from "../paths.ts";
+import { openCliSession } from "../session.ts";
+
+export const bench = command({
+  meta: { name: "bench", description: "Measure latency, throughput, memory and processor time of a model" },
+  positionals: [{ name: "MODEL", description: "a .mlpackage, .mlmodel or .mlmodelc", isRequired: true }],
+  flags: {
+    ...inputFlags,
+    concurrency: {
+      type: "string",
+      alias: "c",
+      valueHint: "N",
+      description: "closed loop: N callers, each waits for its answer (default: 1)",
+    },
+    rate: {
+      type: "string",
+      alias: "r",
+      valueHint: "N",
+      description: "open loop: N calls a second, whatever the answers do",
+    },
+    arrivals: {
+      type: "enum",
+      options: ["fixed", "poisson"],
+      description: "open loop: even gaps, or as independent clients call (default: fixed)",
+    },
+    instances: {
+      type: "string",
+      valueHint: "N",
+      description: "most predictions that run at once (default: 1)",
+    },
+    threads: {
+      type: "string",
+      valueHint: "N",
+      description: "threads for one prediction (default: the engine's choice)",
+    },
+    warmup: {
+      type: "string",
+      default: "1s",
+      valueHint: "TIME|N",
+      description: "time or number of predictions before the measurement",
+    },
+    duration: {
+      type: "string",
+      alias: "d",
+      valueHint: "TIME",
+      description: "how long to measure (default: 5s)",
+    },
+    count: { type: "string", alias: "n", valueHint: "N", description: "how many predictions to measure" },
+    timeout: {
+      type: "string",
+      default: "5s",
+      valueHint: "TIME",
+      description: "longest wait for one prediction",
+    },
+    ...engineFlags,
+  },
+  examples: [
+    "coremlx bench examples/digits/Digits.mlpackage --duration 2s",
+    "coremlx bench examples/digits/Digits.mlpackage --concurrency 4 --count 500 --input image=zeros",
+    "coremlx bench examples/digits/Digits.mlpackage --rate 200 --arrivals poisson --duration 2s --json",
+  ],
+  async run({ flags, positionals: [path = ""], io }) {
+    const settings = {
+      load: readLoad(flags),
+      instances: flags.instances === undefined ? undefined : parseCount(flags.instances, "instances"),
+      threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
+      warmup: readWarmup(flags.warmup),
+      measure: readExtent(flags),
+      timeoutMs: parseDuration(flags.timeout, "timeout"),
+    };
+    const inputs = {
+      specs: flags.input,
+      fit: flags.fit,
+      isMixdown: flags.mixdown,
+      resampleHz: flags.resample === undefined ? undefined : parseCount(flags.resample, "resample"),
+      seed: parseCount(flags.seed, "seed", 0),
+    };
+    const logger = createLogger(io, flags);
+    const modelPath = findModel(path, io.cwd);
+    await using session = await openCliSession(flags, io);
+    using line = liveLine(io, !flags.quiet);
+    let phase: BenchProgress["phase"] | undefined;
+    const measured = await runBench(session, modelPath, {
+      ...settings,
+      functionName: flags.function,
+      device: flags.device,
+      prepareInputs: (model) =>
+        prepareInputs(model, {
+          ...inputs,
+          io: readStdinOnce(io),
+          log: (level, message) => {
+            line.clear();
+            logger.log(level, message);
+          },
+        }),
+      signal: io.signal,
+      onProgress(progress) {
+        if (progress.phase !== phase) logger.log("debug", phases[progress.phase]);
+        phase = progress.phase;
+        line.show(progress);
+      },
+    });
+    line.clear();
+    const result = { ...measured, model: { ...measured.model, path } };
+    for (const warning of result.warnings) logger.log("warn", warning);
+    const style = { paint: painter(io, flags.color, "stdout"), hasBars: io.isTerminal.stdout };
+    io.stdout(`${flags.json ? JSON.stringify(result) : formatBench(result, style)}\n`);
+    if (result.isInterrupted) throw new Reported("INTERRUPTED");
+  },
+});
+
+const phases: Readonly<Record<BenchProgress["phase"], string>> = {
+  load: "loading",
+  first: "predicting for the first time",
+  "warm-up": "warming up",
+  measured: "measuring",
+};
+
+interface LoadFlags {
+  readonly concurrency: string | undefined;
+  readonly rate: string | undefined;
+  readonly arrivals: "fixed" | "poisson" | undefined;
+  readonly seed: string;
+}
+
+function readLoad({ concurrency, rate, arrivals, seed }: LoadFlags): Load {
+  if (rate === undefined) {
+    if (arrivals !== undefined) {
+      throw new CoremlxError("USAGE", "Option --arrivals is for an open loop", {
+        hint: "Give its rate, for instance --rate 100",
+      });
+    }
+    const callers = parseCount(concurrency ?? "1", "concurrency");
+    if (callers <= mostUnderWay) return { mode: "closed", concurrency: callers };
+    throw new CoremlxError("USAGE", `Cannot use --concurrency ${callers}: the most is ${mostUnderWay}`);
+  }
+  if (concurrency !== undefined) {
+    throw new CoremlxError("USAGE", "Options --rate and --concurrency exclude each other", {
+      hint: "--rate calls on time, however many are under way; --concurrency keeps that many under way",
+    });
+  }
+  return {
+    mode: "open",
+    ratePerSecond: readRate(rate),
+    arrivals: arrivals ?? "fixed",
+    seed: parseCount(seed, "seed", 0),
+  };
+}
+
+const highestRate = 1_000_000;
+
+function readRate(text: string): number {
+  const rate = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && rate > 0 && rate <= highestRate) return rate;
+  throw new CoremlxError(
+    "USAGE",
+    `Cannot read --rate "${text}": it must be a number of calls a second, above 0 and up to ${highestRate}`,
+  );
+}
+
+function readWarmup(text: string): Extent {
+  if (/^\d+$/.test(text)) return { count: parseCount(text, "warmup", 0) };
+  return { durationMs: parseDuration(text, "warmup") };
+}
+
+const defaultDuration = "5s";
+
+function readExtent(flags: {
+  readonly count: string | undefined;
+  readonly duration: string | undefined;
+}): Extent {
+  const count = flags.count === undefined ? undefined : parseCount(flags.count, "count");
+  const duration = flags.duration ?? (count === undefined ? defaultDuration : undefined);
+  return { count, durationMs: duration === undefined ? undefined : parseDuration(duration, "duration") };
+}
+
+type InputSettings = Omit<InputOptions, "inputs"> & { readonly specs: readonly string[] };
+
+async function prepareInputs(model: BenchModel, { specs, ...settings }: InputSettings): Promise<BenchInputs> {
+  const options: InputOptions = { ...settings, inputs: model.inputs };
+  const values = new Map<string, FeatureValue>(await readInputs(specs, options));
+  const random = fillMissing(values, options);
+  const generated = random.length > 0 ? [`random, seed ${settings.seed}`] : [];
+  return { values, description: [...specs, ...generated].join(", ") };
+}
+
+interface LiveLine extends Disposable {
+  show(progress: BenchProgress): void;
+  clear(): void;
+}
+
+/** Says how far it is, on a terminal only. */
+function liveLine(io: Io, isWanted: boolean): LiveLine {
+  const isShown = isWanted && io.isTerminal.stderr;
+  let hasText = false;
+  const clear = () => {
+    if (hasText) io.stderr("\r\u001b[K");
+    hasText = false;
+  };
+  return {
+    show(progress) {
+      if (!isShown) return;
+      io.stderr(`\r${formatProgress(progress)}\u001b[K`);
+      hasText = true;
+    },
+    clear,
+    [Symbol.dispose]: clear,
+  };
+}

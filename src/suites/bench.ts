@@ -1,0 +1,288 @@
+// bench: how fast one model answers under a given load, and what that costs. Runs, then returns a plain result.
+
+import { generate } from "../codecs/generate.ts";
+import { CoremlxError, messageOf } from "../core/errors.ts";
+import type { FeatureDescription, FunctionDescription, ModelDescription } from "../core/model.ts";
+import type { FeatureValues } from "../core/tensor.ts";
+import type { LoadModelOptions, ModelStats, SessionStats } from "../runtime/session.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { describeEnvironment, type Probe, systemProbe } from "./machine.ts";
+import { type LiveFigures, Measurement } from "./measurement.ts";
+import type { BenchResult, SteadyResult } from "./schemas.ts";
+import { type Answer, type Extent, type Load, runWorkload } from "./workload.ts";
+
+/** What bench needs of a loaded model; SessionModel is one. */
+export interface BenchModel extends AsyncDisposable {
+  readonly description: ModelDescription;
+  readonly function: FunctionDescription;
+  readonly inputs: readonly FeatureDescription[];
+  readonly engine: string;
+  readonly engineVersion: string;
+  readonly device: string;
+  readonly digest: string | undefined;
+  readonly timings: { readonly openMs: number; readonly loadMs: number };
+  readonly stats?: ModelStats;
+  predictTimed(
+    inputs: FeatureValues,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<Answer>;
+}
+
+/** What bench needs of a session; Session is one. */
+export interface BenchSession {
+  readonly stats?: SessionStats;
+  load(path: string, options: LoadModelOptions): Promise<BenchModel>;
+}
+
+export interface BenchOptions {
+  readonly load: Load;
+  readonly warmup: Extent;
+  readonly measure: Extent;
+  /** For one prediction. */
+  readonly timeoutMs: number;
+  readonly functionName?: string | undefined;
+  readonly device?: LoadModelOptions["device"];
+  readonly threads?: LoadModelOptions["threads"];
+  readonly instances?: LoadModelOptions["instances"];
+  /** The values of every prediction, and where they come from. Default: seeded random ones. */
+  readonly prepareInputs?: (model: BenchModel) => Promise<BenchInputs>;
+  /** Ends the measurement; what was measured by then is the result. */
+  readonly signal?: AbortSignal | undefined;
+  /** Several times a second. */
+  readonly onProgress?: (progress: BenchProgress) => void;
+  readonly clock?: Clock | undefined;
+  readonly probe?: Probe | undefined;
+}
+
+export interface BenchInputs {
+  readonly values: FeatureValues;
+  readonly description: string;
+}
+
+export type BenchProgress =
+  | { readonly phase: "load" | "first" | "warm-up" }
+  | ({ readonly phase: "measured" /** 0 to 1. */; readonly share: number } & LiveFigures);
+
+const progressEveryMs = 250;
+const memoryTickMs = 50;
+
+/**
+ * Loads the model, predicts once, warms up, measures, closes. Interrupted after the loading it returns what it has.
+ * Errors: those of `load` and of the first prediction; later failures are part of the result, unless nothing else is.
+ */
+export async function runBench(
+  session: BenchSession,
+  path: string,
+  options: BenchOptions,
+): Promise<BenchResult> {
+  const { clock = systemClock, probe = systemProbe, load, signal } = options;
+  const startedAt = new Date().toISOString();
+  const environment = describeEnvironment();
+  const beforeLoadBytes = probe.rssBytes();
+  options.onProgress?.({ phase: "load" });
+  const loadOptions: LoadModelOptions = {
+    functionName: options.functionName,
+    device: options.device,
+    threads: options.threads,
+    instances: options.instances,
+    ...(load.mode === "closed" ? { queueLimit: load.concurrency } : {}),
+    signal,
+    withDigest: true,
+  };
+  await using model = await session.load(path, loadOptions);
+  const afterLoadBytes = probe.rssBytes();
+  const inputs = await (options.prepareInputs ?? randomInputs)(model);
+
+  options.onProgress?.({ phase: "first" });
+  const first = await predictFirst(model, inputs.values, { ...options, clock });
+  const afterFirstBytes = first === null ? null : probe.rssBytes();
+  const buffers = bufferCounts(session);
+  const steady =
+    first === null ? null : await measureSteady(model, inputs.values, { ...options, clock, probe });
+  return {
+    schemaVersion: 1,
+    kind: "bench",
+    startedAt,
+    environment,
+    model: {
+      path,
+      digest: model.digest ?? "",
+      kind: model.description.kind,
+      function: model.function.name,
+    },
+    engine: { name: model.engine, version: model.engineVersion, device: model.device },
+    configuration: describeConfiguration(options, inputs.description),
+    cold: { ...model.timings, first },
+    memory: { beforeLoadBytes, afterLoadBytes, afterFirstBytes },
+    steady,
+    pool: describePool(session, model, buffers),
+    isInterrupted: signal?.aborted ?? false,
+    warnings: steady === null ? [] : findDoubts(steady, load),
+  };
+}
+
+type Timed = BenchOptions & { readonly clock: Clock };
+
+/** `null`: interrupted. */
+async function predictFirst(
+  model: BenchModel,
+  inputs: FeatureValues,
+  { clock, timeoutMs, signal }: Timed,
+): Promise<BenchResult["cold"]["first"]> {
+  const startedMs = clock.now();
+  try {
+    const { runMs } = await model.predictTimed(inputs, { timeoutMs, signal });
+    return { latencyMs: clock.now() - startedMs, runMs };
+  } catch (error) {
+    if (signal?.aborted) return null;
+    throw error;
+  }
+}
+
+/** `null`: interrupted during the warm-up. */
+async function measureSteady(
+  model: BenchModel,
+  inputs: FeatureValues,
+  options: Timed & { readonly probe: Probe },
+): Promise<SteadyResult | null> {
+  const { clock, probe, load, warmup, measure, timeoutMs, onProgress, signal } = options;
+  const measurement = new Measurement({ clock, probe, measure });
+  let isMeasuring = false;
+  using _memory = clock.every(memoryTickMs, () => {
+    if (isMeasuring) measurement.tick();
+  });
+  using _progress = clock.every(progressEveryMs, () => {
+    if (isMeasuring)
+      onProgress?.({ phase: "measured", share: shareOf(measurement.live, measure), ...measurement.live });
+    else onProgress?.({ phase: "warm-up" });
+  });
+  const call = { timeoutMs }; // one object for all: what the caller adds to a prediction is measured as well
+  const result = await runWorkload({
+    load,
+    warmup,
+    measure,
+    clock,
+    signal,
+    send: () => model.predictTimed(inputs, call),
+    onStart(startMs) {
+      isMeasuring = true;
+      measurement.start(startMs);
+    },
+    onCall: (done) => measurement.add(done),
+  });
+  if (result.startMs === undefined) return null;
+  if (!result.isInterrupted) assertAnswers(measurement);
+  return measurement.finish(result, { isOpen: load.mode === "open" });
+}
+
+/** Where nothing succeeded there is nothing to report: throws what failed first. */
+function assertAnswers({ live: { completed, failed }, firstFailure }: Measurement): void {
+  if (completed > 0 || failed === 0) return;
+  const known = firstFailure instanceof CoremlxError ? firstFailure : undefined;
+  const subject = failed === 1 ? "the only prediction" : `all ${failed} predictions`;
+  throw new CoremlxError(
+    known?.code ?? "INTERNAL",
+    `Cannot measure: ${subject} failed, the first with: ${messageOf(firstFailure)}`,
+    {
+      cause: firstFailure,
+      ...(known?.hint === undefined ? {} : { hint: known.hint }),
+      details: { failed, ...known?.details },
+    },
+  );
+}
+
+function shareOf({ completed, failed, elapsedMs }: LiveFigures, { count, durationMs }: Extent): number {
+  const byCount = (completed + failed) / (count ?? Number.POSITIVE_INFINITY);
+  return Math.min(1, Math.max(byCount, elapsedMs / (durationMs ?? Number.POSITIVE_INFINITY)));
+}
+
+function bufferCounts({ stats }: BenchSession) {
+  return { acquired: 0, hits: 0, allocationsAvoided: 0, allocatedBytes: 0, ...stats?.bufferPool };
+}
+
+/** `before`: the counts after the first prediction. */
+function describePool(
+  session: BenchSession,
+  model: BenchModel,
+  before: ReturnType<typeof bufferCounts>,
+): BenchResult["pool"] {
+  const { stats } = model;
+  const buffers = session.stats?.bufferPool;
+  if (stats === undefined || buffers === undefined) return null;
+  const { instances, replaced, recycled, waitingHighWater, refused } = stats.pool;
+  const acquired = buffers.acquired - before.acquired;
+  return {
+    instances,
+    replaced,
+    recycled,
+    mostWaiting: waitingHighWater,
+    refused,
+    buffers: {
+      acquired,
+      hitRatio: acquired > 0 ? (buffers.hits - before.hits) / acquired : null,
+      avoidedRatio: acquired > 0 ? (buffers.allocationsAvoided - before.allocationsAvoided) / acquired : null,
+      allocatedBytes: buffers.allocatedBytes - before.allocatedBytes,
+      heldBytes: buffers.heldBytes,
+      highWaterBytes: buffers.highWaterBytes,
+    },
+  };
+}
+
+async function randomInputs(model: BenchModel): Promise<BenchInputs> {
+  const needed = model.inputs.filter((input) => !input.isOptional);
+  return {
+    values: new Map(needed.map((input) => [input.name, generate(input, "random")])),
+    description: "random, seed 0",
+  };
+}
+
+function describeConfiguration(options: BenchOptions, inputs: string): BenchResult["configuration"] {
+  const { warmup, measure } = options;
+  return {
+    load: options.load,
+    warmup: { count: warmup.count ?? null, durationMs: warmup.durationMs ?? null },
+    measure: { count: measure.count ?? null, durationMs: measure.durationMs ?? null },
+    timeoutMs: options.timeoutMs,
+    instances: options.instances ?? null,
+    threads: options.threads ?? null,
+    requestedDevice: options.device ?? "auto",
+    inputs,
+  };
+}
+
+const noticeableOtherCores = 0.25;
+const noticeableSpread = 0.2;
+const noticeableLateness = 0.1;
+const fallingBehind = 0.9;
+/** Windows with fewer calls have no median to speak of. */
+const fewCalls = 10;
+const fewWindows = 5;
+
+/** What makes the figures doubtful, in sentences. */
+export function findDoubts(steady: SteadyResult, load: Load): string[] {
+  const doubts: string[] = [];
+  const { cpu, latency, sendDelay } = steady;
+  if (cpu.otherCores > noticeableOtherCores) {
+    doubts.push(`Other programs kept ${cpu.otherCores.toFixed(1)} cores busy`);
+  }
+  const medians = steady.windows.filter((window) => window.completed >= fewCalls).map(({ p50Ms }) => p50Ms);
+  const spread = (Math.max(...medians) - Math.min(...medians)) / (latency?.p50Ms ?? 0);
+  if (medians.length >= fewWindows && spread > noticeableSpread) {
+    doubts.push(`The median moved by ${Math.round(spread * 100)} % during the measurement`);
+  }
+  if (latency && sendDelay && sendDelay.p99Ms > noticeableLateness * latency.p50Ms) {
+    doubts.push(
+      `Calls were sent late, 1 in 100 by ${sendDelay.p99Ms.toFixed(2)} ms or more, which is in the latency`,
+    );
+  }
+  if (load.mode === "open" && steady.throughputPerSecond < fallingBehind * load.ratePerSecond) {
+    const [answered, asked] = [steady.throughputPerSecond, load.ratePerSecond].map((rate) =>
+      rate.toPrecision(3),
+    );
+    doubts.push(
+      `Only ${answered} of ${asked} calls a second were answered: latencies depend on the duration`,
+    );
+  }
+  if (steady.unsent > 0) doubts.push(`${steady.unsent} calls were due and not made: too many were under way`);
+  return doubts;
+}

@@ -1,0 +1,44 @@
+// The machine under a measurement: what it is, and what its processors and memory did meanwhile.
+
+import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
+import { commit, version } from "../core/version.ts";
+
+export interface Environment {
+  readonly tool: { readonly version: string; readonly commit: string | null; readonly bun: string };
+  readonly os: { readonly platform: string; readonly kernel: string; readonly arch: string };
+  readonly cpu: { readonly model: string; readonly cores: number };
+  readonly memoryBytes: number;
+  /** Programs that ran or wanted to, on average over the minute before the measurement. */
+  readonly loadAverage: number;
+}
+
+export function describeEnvironment(): Environment {
+  return {
+    tool: { version, commit: commit ?? null, bun: Bun.version },
+    os: { platform: platform(), kernel: release(), arch: arch() },
+    cpu: { model: cpus()[0]?.model.trim() ?? "unknown", cores: availableParallelism() },
+    memoryBytes: totalmem(),
+    loadAverage: loadavg()[0] ?? 0,
+  };
+}
+
+/** Readings of this process and of the machine. Tests bring their own. */
+export interface Probe {
+  /** Resident memory of this process. */
+  rssBytes(): number;
+  /** Time this process has had a processor, all its threads together. */
+  cpuMs(): { readonly userMs: number; readonly systemMs: number };
+  /** Time all processors of the machine have been busy, whoever had them. Counted in steps of some 10 ms. */
+  machineBusyMs(): number;
+}
+
+export const systemProbe: Probe = {
+  rssBytes: () => process.memoryUsage.rss(),
+  cpuMs() {
+    const { user, system } = process.cpuUsage();
+    return { userMs: user / 1_000, systemMs: system / 1_000 };
+  },
+  machineBusyMs() {
+    return cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0);
+  },
+};

@@ -1,0 +1,280 @@
+// The form of result files, version by version: what `coremlx schema NAME` prints, and what reads such files again.
+
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { CoremlxError } from "../core/errors.ts";
+
+const count = (description?: string) =>
+  Type.Integer({ minimum: 0, ...(description === undefined ? {} : { description }) });
+const ms = (description?: string) =>
+  Type.Number({ minimum: 0, ...(description === undefined ? {} : { description }) });
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const record = { additionalProperties: false };
+
+const latency = Type.Object(
+  {
+    count: count(),
+    minMs: ms(),
+    meanMs: ms(),
+    p50Ms: ms(),
+    p90Ms: ms(),
+    p99Ms: ms(),
+    p999Ms: ms("99.9 % of the values are no greater"),
+    maxMs: ms(),
+  },
+  record,
+);
+
+const interval = Type.Object(
+  {
+    estimate: Type.Number(),
+    low: Type.Number(),
+    high: Type.Number(),
+    confidence: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
+  },
+  record,
+);
+
+const extent = Type.Object(
+  { count: nullable(count()), durationMs: nullable(ms()) },
+  { ...record, description: "over at whichever comes first" },
+);
+
+const environment = Type.Object(
+  {
+    tool: Type.Object(
+      { version: Type.String(), commit: nullable(Type.String()), bun: Type.String() },
+      record,
+    ),
+    os: Type.Object({ platform: Type.String(), kernel: Type.String(), arch: Type.String() }, record),
+    cpu: Type.Object({ model: Type.String(), cores: count() }, record),
+    memoryBytes: count(),
+    loadAverage: Type.Number({ description: "programs that ran or wanted to, in the minute before" }),
+  },
+  record,
+);
+
+const load = Type.Union([
+  Type.Object({ mode: Type.Literal("closed"), concurrency: count() }, record),
+  Type.Object(
+    {
+      mode: Type.Literal("open"),
+      ratePerSecond: Type.Number({ exclusiveMinimum: 0 }),
+      arrivals: Type.Union([Type.Literal("fixed"), Type.Literal("poisson")]),
+      seed: count(),
+    },
+    record,
+  ),
+]);
+
+const configuration = Type.Object(
+  {
+    load,
+    warmup: extent,
+    measure: extent,
+    timeoutMs: ms("longest wait for one prediction"),
+    instances: nullable(Type.Union([count(), Type.Literal("auto")], { description: "at most" })),
+    threads: nullable(count("for one prediction; null: the engine's choice")),
+    requestedDevice: Type.String(),
+    inputs: Type.String({ description: "where the values came from" }),
+  },
+  record,
+);
+
+const cold = Type.Object(
+  {
+    openMs: ms("reading and checking the model's files"),
+    loadMs: ms("lowering or compiling, and loading into the engine"),
+    first: nullable(
+      Type.Object(
+        { latencyMs: ms("as the caller saw it"), runMs: ms("inside the engine") },
+        { ...record, description: "the first prediction; null: interrupted before" },
+      ),
+    ),
+  },
+  record,
+);
+
+const failures = Type.Array(
+  Type.Object(
+    {
+      code: Type.String(),
+      count: count(),
+      message: Type.String({ description: "of the first" }),
+      latency,
+    },
+    record,
+  ),
+);
+
+const steadyMemory = Type.Object(
+  {
+    startBytes: count(),
+    endBytes: count(),
+    peakBytes: count("the greatest of the samples"),
+    slope: nullable(
+      Type.Object(
+        { ...interval.properties, unit: Type.Literal("bytes/s") },
+        { ...record, description: "of the line through the samples; null: too few" },
+      ),
+    ),
+    samples: Type.Array(
+      Type.Tuple([ms(), count()], { description: "milliseconds since the start, resident bytes" }),
+    ),
+  },
+  record,
+);
+
+const steady = Type.Object(
+  {
+    elapsedMs: ms("from the first measured call to the end of the last"),
+    completed: count("predictions answered"),
+    failed: count(),
+    unsent: count("calls of an open load that were due and not made, too many being under way"),
+    throughputPerSecond: Type.Number({ minimum: 0 }),
+    latency: nullable(latency),
+    median: nullable(interval),
+    run: nullable(latency),
+    queue: nullable(latency),
+    sendDelay: nullable(latency),
+    failures,
+    cpu: Type.Object(
+      {
+        userMs: ms(),
+        systemMs: ms(),
+        usedCores: Type.Number({ minimum: 0, description: "processors this process kept busy on average" }),
+        perPredictionMs: nullable(ms()),
+        otherCores: Type.Number({ minimum: 0, description: "processors that other programs kept busy" }),
+      },
+      record,
+    ),
+    memory: steadyMemory,
+    windows: Type.Array(
+      Type.Object(
+        { fromMs: ms(), toMs: ms(), completed: count(), p50Ms: ms(), p99Ms: ms(), maxMs: ms() },
+        record,
+      ),
+      { description: "the same latencies in order of time" },
+    ),
+    histogram: Type.Array(Type.Tuple([ms(), ms(), count()]), {
+      description: "of the latency: at least, less than (milliseconds), how many",
+    }),
+  },
+  {
+    ...record,
+    description:
+      "latency: from when a call was due to its answer. run: inside the engine. queue: waiting for an instance. " +
+      "sendDelay: how late the calls of an open load were sent, a part of the latency",
+  },
+);
+
+const share = nullable(Type.Number({ minimum: 0, maximum: 1 }));
+
+const pool = Type.Object(
+  {
+    instances: count("alive at the end"),
+    replaced: count("for hanging or breaking"),
+    recycled: count(),
+    mostWaiting: count("calls that waited for an instance at once"),
+    refused: count("calls that found the queue full"),
+    buffers: Type.Object(
+      {
+        acquired: count(),
+        hitRatio: share,
+        avoidedRatio: share,
+        allocatedBytes: count(),
+        heldBytes: count("at the end"),
+        highWaterBytes: count(),
+      },
+      { ...record, description: "tensor memory, since the first prediction; ratios of what was acquired" },
+    ),
+  },
+  record,
+);
+
+const benchResult = Type.Object(
+  {
+    schemaVersion: Type.Literal(1),
+    kind: Type.Literal("bench"),
+    startedAt: Type.String({ description: "ISO 8601, UTC" }),
+    environment,
+    model: Type.Object(
+      {
+        path: Type.String(),
+        digest: Type.String({ description: "SHA-256 over the model's files" }),
+        kind: Type.String(),
+        function: Type.String(),
+      },
+      record,
+    ),
+    engine: Type.Object(
+      {
+        name: Type.String(),
+        version: Type.String(),
+        device: Type.String({ description: "what really ran" }),
+      },
+      record,
+    ),
+    configuration,
+    cold,
+    memory: Type.Object(
+      {
+        beforeLoadBytes: count(),
+        afterLoadBytes: count(),
+        afterFirstBytes: nullable(count()),
+      },
+      { ...record, description: "resident memory of the measuring process" },
+    ),
+    steady: nullable(steady),
+    pool: nullable(pool),
+    isInterrupted: Type.Boolean(),
+    warnings: Type.Array(Type.String(), { description: "what makes these figures doubtful" }),
+  },
+  { ...record, title: "Result of coremlx bench" },
+);
+
+export type LatencySummary = Static<typeof latency>;
+export type FailureSummary = Static<typeof failures>[number];
+export type SteadyResult = Static<typeof steady>;
+export type BenchResult = Static<typeof benchResult>;
+
+/** By the name of the command that makes them. */
+export const resultSchemas = { bench: benchResult } as const;
+export type ResultName = keyof typeof resultSchemas;
+
+export function isResultName(name: string): name is ResultName {
+  return Object.hasOwn(resultSchemas, name);
+}
+
+/** A JSON Schema (2020-12) that stands on its own. */
+export function jsonSchema(name: ResultName): Readonly<Record<string, unknown>> {
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: `urn:coremlx:schema:${name}:1`,
+    ...resultSchemas[name],
+  };
+}
+
+const compileBench = once(() => TypeCompiler.Compile(benchResult));
+
+/** Throws BAD_INPUT that names the first place where a file is no result of this kind. */
+export function parseBenchResult(value: unknown, source: string): BenchResult {
+  const checker = compileBench();
+  if (checker.Check(value)) return value;
+  const first = checker.Errors(value).First();
+  const place = first === undefined || first.path === "" ? "the document" : first.path;
+  throw new CoremlxError(
+    "BAD_INPUT",
+    `Cannot read ${source} as a bench result: ${place}: ${first?.message}`,
+    {
+      hint: "coremlx schema bench prints what it must look like",
+      details: { source, path: first?.path },
+    },
+  );
+}
+
+/** Compiling a checker takes milliseconds: not before somebody needs it, and not twice. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
