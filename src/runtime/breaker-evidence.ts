@@ -64,7 +64,9 @@ export class BreakerEvidence implements IBreaker {
 
   /** Why it opened, for people: "5 faults in a row". */
   describe(): string {
-    if (this.#inARow.state >= this.#options.consecutiveFaults) return `${this.#inARow.state} faults in a row`;
+    const inARow = this.#inARow.state;
+    if (inARow >= this.#options.consecutiveFaults)
+      return inARow === 1 ? "a fault" : `${inARow} faults in a row`;
     const calls = this.#successes + this.#faults;
     return `${this.#faults} faults in ${calls} calls within ${this.#options.windowMs} ms`;
   }

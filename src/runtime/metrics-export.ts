@@ -8,7 +8,7 @@ export function exportCounter(family: Family<"counter">, registry: Registry): vo
   new Counter({
     ...configuration(family, registry),
     collect() {
-      this.reset();
+      forget(this);
       for (const { labels, total } of family.series) this.inc(labels, total);
     },
   });
@@ -18,7 +18,7 @@ export function exportGauge(family: Family<"gauge">, registry: Registry): void {
   new Gauge({
     ...configuration(family, registry),
     collect() {
-      this.reset();
+      forget(this);
       for (const { labels, value } of family.series) if (value !== undefined) this.set(labels, value);
     },
   });
@@ -26,6 +26,12 @@ export function exportGauge(family: Family<"gauge">, registry: Registry): void {
 
 export function exportHistogram(family: Family<"histogram">, registry: Registry): void {
   new CountedHistogram(family, registry);
+}
+
+/** A reset alone leaves a 0 where there are no labels, and not known is not 0. */
+function forget(metric: Counter | Gauge): void {
+  metric.reset();
+  metric.remove({});
 }
 
 /** prom-client's histogram takes one observation at a time; this one shows buckets that are counted already. */
