@@ -26,6 +26,15 @@ export class ConfigFile {
     return own ?? (isTable(shared) ? undefined : shared);
   }
 
+  /** Keys at the top, for every command that has them, and names of the tables beside them. */
+  get top(): { readonly keys: readonly string[]; readonly tables: readonly string[] } {
+    const names = Object.keys(this.#tables);
+    return {
+      keys: names.filter((name) => !isTable(this.#tables[name])),
+      tables: names.filter((name) => isTable(this.#tables[name])),
+    };
+  }
+
   /** Keys in the command's own table. */
   ownKeysFor(command: string): readonly string[] {
     const table = this.#tables[command];
@@ -35,7 +44,7 @@ export class ConfigFile {
   /** Keys that would count for a command. */
   keysFor(command: string): readonly string[] {
     const table = this.#tables[command];
-    const shared = Object.keys(this.#tables).filter((key) => !isTable(this.#tables[key]));
+    const shared = this.top.keys;
     return isTable(table) ? [...shared, ...Object.keys(table)] : shared;
   }
 }

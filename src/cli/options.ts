@@ -125,9 +125,8 @@ function readFlags(rawArgs: readonly string[], signature: Signature) {
     const { value, inlineValue } = token;
     const isFlagInstead = inlineValue === false && value !== undefined && /^(--.|-[a-z]$)/i.test(value);
     if (value === undefined || value === "" || isFlagInstead) {
-      throw new CoremlxError("USAGE", `Option --${name} needs a value`, {
-        ...(isFlagInstead ? { hint: `If "${value}" is the value, write --${name}=${value}` } : {}),
-      });
+      const hint = `If "${value}" is the value, write --${name}=${value}`;
+      throw new CoremlxError("USAGE", `Option --${name} needs a value`, isFlagInstead ? { hint } : {});
     }
     const before = set.get(name);
     if (def.multiple) set.set(name, [...(Array.isArray(before) ? before : []), value]);
