@@ -90,25 +90,19 @@ function parseSample(line: string): Sample {
   return { name, labels, value };
 }
 
-export function byText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
+function keyOf(labels: Sample["labels"]): string {
+  const names = Object.keys(labels).sort((left, right) => (left < right ? -1 : 1));
+  return JSON.stringify(names.map((name) => [name, labels[name]]));
 }
 
 function checkUnique(samples: readonly Sample[]): void {
-  const keys = samples.map(({ name, labels }) =>
-    JSON.stringify([
-      name,
-      Object.keys(labels)
-        .sort(byText)
-        .map((key) => [key, labels[key]]),
-    ]),
-  );
+  const keys = samples.map(({ name, labels }) => name + keyOf(labels));
   if (new Set(keys).size < keys.length) throw new Error(`A series appears twice: ${keys.join(" ")}`);
 }
 
 /** Buckets are cumulative and ascend, end in +Inf, which is the count; there is one sum. */
 function checkHistogram(name: string, samples: readonly Sample[]): void {
-  const series = Map.groupBy(samples, ({ labels }) => JSON.stringify({ ...labels, le: "" }));
+  const series = Map.groupBy(samples, ({ labels }) => keyOf({ ...labels, le: "" }));
   for (const [key, all] of series) {
     const buckets = all.filter((sample) => sample.name === `${name}_bucket`);
     const bounds = buckets.map(({ labels }) => (labels["le"] === "+Inf" ? Infinity : Number(labels["le"])));
