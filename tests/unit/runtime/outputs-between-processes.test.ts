@@ -26,11 +26,8 @@ for (const kind of kinds) {
       await using owner = new OutputProcess({ folder: newFolder(), kind });
       const output = await owner.publish(300_000, 0x61);
       const paths = [output.path, ...(linux ? [output.descriptorPath ?? ""] : [])];
-      const expected = new Bun.CryptoHasher("sha256").update("a".repeat(300_000)).digest("hex");
-      for (const path of paths) {
-        const sum = Bun.spawnSync(["sha256sum", path]).stdout.toString();
-        expect(sum.slice(0, 64)).toBe(expected);
-      }
+      for (const path of paths)
+        expect(Bun.spawnSync(["cat", path]).stdout.toString()).toBe("a".repeat(300_000));
     });
 
     for (const how of ["Bun.mmap", "libc", "copy"] as const) {
