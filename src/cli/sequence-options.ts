@@ -1,10 +1,11 @@
 // The flags of infer for stateful models and recurrences: --steps, --keep-state, --state, --save-state, --carry.
 
+import { resolve } from "node:path";
 import { generate } from "../codecs/generate.ts";
 import { CoremlxError } from "../core/errors.ts";
-import { isTensor } from "../core/tensor.ts";
 import type { FeatureDescription } from "../core/model.ts";
 import { suggest } from "../core/suggest.ts";
+import { isTensor } from "../core/tensor.ts";
 import type { Carry } from "../runtime/carry.ts";
 import { OutputStack } from "../runtime/sequence-outputs.ts";
 import type { FlagDefs } from "./command.ts";
@@ -79,12 +80,13 @@ export function readSequenceFlags(flags: SequenceFlags): SequenceSettings | unde
       hint: "Add --steps N, or --keep-state and a FILE for each step",
     });
   }
-  if (flags.repeat !== "1") {
+  if (Number(flags.repeat) !== 1) {
     throw new CoremlxError("USAGE", "Option --repeat does not go with states and sequences", {
       hint: "A prediction that is repeated would change the state each time",
     });
   }
-  if (saveTo !== undefined && saveTo === flags["output-dir"]) {
+  const outputDir = flags["output-dir"];
+  if (saveTo !== undefined && outputDir !== undefined && resolve(saveTo) === resolve(outputDir)) {
     throw new CoremlxError("USAGE", "Options --save-state and --output-dir need folders of their own");
   }
   return settings;
