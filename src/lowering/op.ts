@@ -191,6 +191,7 @@ export class Op {
   /** An axis counted from the start; errors when it is outside the rank. */
   axis(axis: number, rank: number, what = "axis"): number {
     if (axis >= -rank && axis < rank) return axis < 0 ? axis + rank : axis;
+    if (rank < 1) return this.bad(`a scalar has no "${what}" ${axis}`);
     return this.bad(`"${what}" must lie between ${-rank} and ${rank - 1}, got ${axis}`);
   }
 

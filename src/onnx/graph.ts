@@ -7,6 +7,7 @@ import { onnxType } from "./data-type.ts";
 import { foldNode } from "./fold.ts";
 import { inferTypes } from "./infer.ts";
 import type { Attributes, Constant, Dim, Node, OnnxDType, Shape, Value, ValueType } from "./types.ts";
+import { describeType } from "./types.ts";
 
 export { onnxType } from "./data-type.ts";
 
@@ -44,8 +45,10 @@ export class Graph {
   /** Prefix of the names of nodes added from now on: the MIL op they come from. */
   scope = "";
   readonly #root: Root;
+  readonly #isSubgraph: boolean;
 
   constructor(parent?: Graph) {
+    this.#isSubgraph = parent !== undefined;
     this.#root = parent
       ? parent.#root
       : {
@@ -79,7 +82,9 @@ export class Graph {
     shape: Shape,
     options: { readonly isSequence?: boolean } = {},
   ): Value {
-    const value: Value = { name: this.#unique(name), dtype, shape, ...options };
+    // Sizes of the outermost inputs are checked by ONNX Runtime before a run, those of a body's inputs never.
+    const isClaimed = this.#isSubgraph ? true : undefined;
+    const value: Value = { name: this.#unique(name), dtype, shape, isClaimed, ...options };
     this.inputs.push(value);
     return value;
   }
@@ -120,13 +125,16 @@ export class Graph {
     const folded =
       options.types === undefined && count === 1 ? foldNode(op, inputs, attributes, types[0]) : {};
     if (folded.constant) return [this.constant(folded.constant)];
+    const isClaimed =
+      options.types !== undefined || inputs.some((input) => input?.isClaimed === true) ? true : undefined;
     // Field by field: a caller's type may be a whole value, whose name and constant are not this result's.
     const results = types.slice(0, count).map(
       ({ dtype, shape, isSequence }): Value => ({
         name: this.#unique(this.scope === "" ? op : `${this.scope}/${op}`),
         dtype,
-        shape,
+        shape: bounded(op, dtype, shape),
         isSequence,
+        isClaimed,
         elements: folded.elements,
       }),
     );
@@ -185,11 +193,13 @@ export class Graph {
   refine(value: Value, shape: readonly (Dim | undefined)[] | undefined): Value {
     if (shape === undefined || value.constant !== undefined) return value;
     if (value.shape === undefined) {
-      return { ...value, shape: shape.map((dim) => dim ?? this.unknownDim()) };
+      return { ...value, shape: shape.map((dim) => dim ?? this.unknownDim()), isClaimed: true };
     }
     if (value.shape.length !== shape.length) return value;
+    if (value.shape.every((dim, axis) => typeof dim === "number" || shape[axis] === undefined)) return value;
     return {
       ...value,
+      isClaimed: true,
       shape: value.shape.map((dim, axis) => (typeof dim === "number" ? dim : (shape[axis] ?? dim))),
     };
   }
@@ -225,6 +235,19 @@ export class Graph {
     names.add(name);
     return name;
   }
+}
+
+/** A result with more elements is damage or an attack: the run would end for want of memory, and the process with it. */
+const maxElements = 2 ** 31 - 1;
+
+function bounded(op: string, dtype: OnnxDType, shape: Shape): Shape {
+  const count = elementCount((shape ?? []).filter((dim) => typeof dim === "number"));
+  if (count <= maxElements) return shape;
+  throw new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot run ONNX op ${op}: its result ${describeType({ dtype, shape })} has more than ${maxElements} elements`,
+    { details: { op, shape } },
+  );
 }
 
 function typeOf({ dtype, shape, isSequence }: Value): ValueType {

@@ -30,6 +30,8 @@ export interface Value extends ValueType {
   /** Unique in the whole model, subgraphs included. */
   readonly name: string;
   readonly constant?: Constant | undefined;
+  /** The shape rests on what a program says of itself, not on rules alone: right for a sane program, never to be trusted. */
+  readonly isClaimed?: boolean | undefined;
   /** Of a small integer value, each as far as known: a number, the symbol of the axis it measures, or nothing. */
   readonly elements?: readonly (Dim | undefined)[] | undefined;
 }

@@ -10,9 +10,14 @@ export const activation = {
   softsign: (op, g) => g.node("Softsign", [op.value("x")]),
   elu: (op, g) => g.node("Elu", [op.value("x")], { alpha: op.float("alpha") }),
   leaky_relu: (op, g) => g.node("LeakyRelu", [op.value("x")], { alpha: op.float("alpha") }),
-  softmax: (op, g) => g.node("Softmax", [op.value("x")], { axis: op.int("axis", -1) }),
   sigmoid_hard: (op, g) =>
     g.node("HardSigmoid", [op.value("x")], { alpha: op.float("alpha"), beta: op.float("beta") }),
+
+  softmax(op, g) {
+    const x = op.value("x");
+    const axis = op.int("axis", -1);
+    return g.node("Softmax", [x], { axis: x.shape ? op.axis(axis, x.shape.length) : axis });
+  },
 
   relu6(op, g) {
     const x = op.value("x");

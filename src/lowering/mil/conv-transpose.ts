@@ -34,6 +34,12 @@ export function convTranspose(op: Op, g: Graph): Value {
     op.bad(`"weight" is for ${shape[0]} input channels, "x" has ${channels}`);
   }
 
+  const groups = op.int("groups", 1);
+  if (groups < 1) op.bad(`"groups" must be positive, got ${groups}`);
+  if (typeof channels === "number" && channels % groups !== 0) {
+    op.bad(`"groups" must divide the ${channels} input channels, got ${groups}`);
+  }
+
   const spatial = rank - 2;
   const strides = spatialInts(op, "strides", spatial, 1);
   const dilations = spatialInts(op, "dilations", spatial, 1);
@@ -44,6 +50,7 @@ export function convTranspose(op: Op, g: Graph): Value {
   const axes = strides.map((stride, index): Axis => {
     const kernel = shape[2 + index];
     if (typeof kernel !== "number") return op.unsupported('"weight" with a kernel of unknown size');
+    if (kernel < 1) return op.bad(`"weight" must have a kernel, got [${shape.join(", ")}]`);
     return {
       size: x.shape?.[2 + index],
       stride,
@@ -53,7 +60,7 @@ export function convTranspose(op: Op, g: Graph): Value {
   });
   const parameters = { x, weight: castLike(g, weight, x), bias: biasLike(op, g, x) };
   const attributes: Attributes = {
-    group: op.int("groups", 1),
+    group: groups,
     strides: strides.some((stride) => stride !== 1) ? strides : undefined,
     dilations: dilations.some((dilation) => dilation !== 1) ? dilations : undefined,
   };

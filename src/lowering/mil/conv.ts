@@ -5,6 +5,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { castLike } from "../arguments.ts";
 import { numbersOfMil, type Op, type OpTable } from "../op.ts";
+import { prove } from "../proof.ts";
 import { padAtRunTime, readWindow, windowAttributes, withoutPadding } from "../window.ts";
 import { convTranspose } from "./conv-transpose.ts";
 
@@ -26,23 +27,54 @@ function convolve(op: Op, g: Graph, weight: Value): Value {
   checkChannels(op, x, weight, groups);
 
   const bias = op.optional("bias");
-  const parameters = [castLike(g, weight, x), bias && castLike(g, bias, x)];
+  // ONNX Runtime asks neither whether a constant weight fits x, nor whether the bias is as long as there are channels.
+  const fitting = proveChannels(op, g, x, weight, groups);
+  const proven = proveWeight(op, g, weight);
+  const parameters = [castLike(g, proven, x), bias && castLike(g, proveBias(op, g, bias, proven), x)];
   const { kernel, dilations, padding } = window;
   if (padding.kind === "same" && dilations.some((dilation) => dilation !== 1)) {
     if (kernel === undefined) return op.unsupported("same padding of a dilated kernel of unknown size");
-    const padded = padAtRunTime(g, x, { ...window, kernel });
+    const padded = padAtRunTime(g, fitting, { ...window, kernel });
     const attributes = windowAttributes(withoutPadding(window));
     return g.node("Conv", [padded, ...parameters], { ...attributes, group: groups });
   }
-  return g.node("Conv", [x, ...parameters], { ...windowAttributes(window), group: groups });
+  return g.node("Conv", [fitting, ...parameters], { ...windowAttributes(window), group: groups });
+}
+
+function proveChannels(op: Op, g: Graph, x: Value, weight: Value, groups: number): Value {
+  const perGroup = weight.shape?.[1];
+  if (x.shape === undefined || typeof perGroup !== "number") return x;
+  return prove(
+    op,
+    g,
+    x,
+    x.shape.map((_, axis) => (axis === 1 ? perGroup * groups : "any")),
+  );
+}
+
+/** A kernel without elements keeps a convolution busy for ever. */
+function proveWeight(op: Op, g: Graph, weight: Value): Value {
+  const wanted = op.shape(weight, "weight").map((_, axis) => (axis === 1 ? "any" : "some"));
+  return prove(op, g, weight, wanted, "weight");
+}
+
+/** One number for each output channel. */
+function proveBias(op: Op, g: Graph, bias: Value, weight: Value): Value {
+  const channels = weight.shape?.[0];
+  if (typeof channels === "number") return prove(op, g, bias, [channels], "bias");
+  return g.node("Reshape", [bias, g.node("Shape", [weight], { start: 0, end: 1 })]);
 }
 
 function checkChannels(op: Op, x: Value, weight: Value, groups: number): void {
   if (groups < 1) op.bad(`"groups" must be positive, got ${groups}`);
   const channels = x.shape?.[1];
-  const perGroup = weight.shape?.[1];
-  if (typeof channels !== "number" || typeof perGroup !== "number" || perGroup * groups === channels) return;
-  op.bad(`"weight" is for ${perGroup * groups} input channels, "x" has ${channels}`);
+  const [outputs, perGroup] = weight.shape ?? [];
+  if (typeof channels === "number" && typeof perGroup === "number" && perGroup * groups !== channels) {
+    op.bad(`"weight" is for ${perGroup * groups} input channels, "x" has ${channels}`);
+  }
+  if (typeof outputs === "number" && outputs % groups !== 0) {
+    op.bad(`"groups" must divide the ${outputs} output channels, got ${groups}`);
+  }
 }
 
 /** Weight of conv_quantized: quant_scale * weight + quant_bias, one pair for all or for each output channel. */

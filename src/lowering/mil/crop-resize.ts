@@ -32,7 +32,7 @@ export function cropResize(op: Op, g: Graph): Value {
   const rows = pointsAlong(g, { starts, ends, grid, column: 0, count: height });
   const columns = pointsAlong(g, { starts, ends, grid, column: 1, count: width });
   const crops = { x, rows, columns, height, width };
-  const sampled = images === undefined ? sampleAll(g, crops) : sampleSome(g, crops, images);
+  const sampled = images === undefined ? sampleAll(op, g, crops) : sampleSome(op, g, crops, images);
   if (images === undefined || op.opset >= 17) return inside(op, g, crops, sampled);
   return g.node("Unsqueeze", [inside(op, g, crops, sampled), g.vector([1])]);
 }
@@ -170,20 +170,20 @@ interface Crops {
 }
 
 /** Each box on its image: [N, C, h, w]. */
-function sampleSome(g: Graph, crops: Crops, images: Value): Value {
+function sampleSome(op: Op, g: Graph, crops: Crops, images: Value): Value {
   const { x, height } = crops;
   if (x.shape?.[0] !== 1) {
     const chosen = g.node("Gather", [x, images], { axis: 0 });
-    return sampled(g, chosen, samplingGrid(g, crops));
+    return sampled(op, g, chosen, samplingGrid(g, crops));
   }
   // One image: all crops in one tall picture, without a copy of the image for each box.
-  const tall = sampled(g, x, tallGrid(g, crops));
+  const tall = sampled(op, g, x, tallGrid(g, crops));
   const split = g.node("Reshape", [tall, g.vector([0, 0, -1, height, crops.width])]);
   return g.node("Squeeze", [g.node("Transpose", [split], { perm: [0, 2, 1, 3, 4] }), g.vector([0])]);
 }
 
 /** Each box on every image: [N, B, C, h, w]. */
-function sampleAll(g: Graph, crops: Crops): Value {
+function sampleAll(op: Op, g: Graph, crops: Crops): Value {
   const { x, height, width } = crops;
   const grid = tallGrid(g, crops);
   const batch = x.shape?.[0];
@@ -194,13 +194,13 @@ function sampleAll(g: Graph, crops: Crops): Value {
           grid,
           g.node("Concat", [g.node("Shape", [x], { start: 0, end: 1 }), g.vector([1, 1, 1])], { axis: 0 }),
         ]);
-  const tall = sampled(g, x, grids);
+  const tall = sampled(op, g, x, grids);
   const split = g.node("Reshape", [tall, g.vector([0, 0, -1, height, width])]);
   return g.node("Transpose", [split], { perm: [2, 0, 1, 3, 4] });
 }
 
-function sampled(g: Graph, x: Value, grid: Value): Value {
-  return sampleGrid(g, { x, grid, alignsCorners: false, mode: "linear", padding: "border", fill: 0 });
+function sampled(op: Op, g: Graph, x: Value, grid: Value): Value {
+  return sampleGrid(op, g, { x, grid, alignsCorners: false, mode: "linear", padding: "border", fill: 0 });
 }
 
 function tallGrid(g: Graph, crops: Crops): Value {

@@ -34,6 +34,12 @@ export const linear = {
     const [first] = values;
     if (first === undefined) return op.bad('"values" is empty');
     const equation = op.string("equation").replaceAll(" ", "");
+    // MIL defines two equations, ONNX Runtime runs all of this form.
+    if (!/^[A-Za-z]+(,[A-Za-z]+)*->[A-Za-z]*$/u.test(equation)) {
+      op.bad(`"equation" must be of the form "nchw,nwhu->nchu", got ${JSON.stringify(equation)}`);
+    }
+    const terms = equation.split("->")[0]?.split(",").length;
+    if (terms !== values.length) op.bad(`"equation" is for ${terms} values, got ${values.length}`);
     return g.node(
       "Einsum",
       values.map((value) => castLike(g, value, first)),

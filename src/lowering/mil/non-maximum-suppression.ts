@@ -5,6 +5,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { denseDType, sizeOf } from "../arguments.ts";
 import type { Op, OpTable } from "../op.ts";
+import { prove } from "../proof.ts";
 
 export const nonMaximumSuppression = {
   non_maximum_suppression(op, g) {
@@ -18,6 +19,9 @@ export const nonMaximumSuppression = {
     return [swap(boxes), swap(scores), indices];
   },
 } satisfies OpTable;
+
+/** Results are as long as "max_boxes" says, however few boxes there are. */
+const mostPlaces = 2 ** 20;
 
 interface Kept {
   /** [B, M, 4], [B, M, K], [B, M] and [B]; free places hold 0, 0 and -1. */
@@ -33,9 +37,10 @@ function suppress(op: Op, g: Graph, boxes: Value, scores: Value): Kept {
   checkShape(op, scores, "scores");
   const places = op.int("max_boxes");
   if (places < 1) op.bad(`"max_boxes" must be positive, got ${places}`);
+  if (places > mostPlaces) op.unsupported(`"max_boxes" of ${places}, more than ${mostPlaces},`);
   const wideScores = g.cast(scores, "float32");
   const best = g.node("ReduceMax", [wideScores, g.vector([2])], { keepdims: 0 });
-  const ranked = rankKept(g, {
+  const ranked = rankKept(op, g, {
     best,
     kept: survivors(op, g, { boxes, wideScores, best, places }),
     places,
@@ -123,6 +128,7 @@ interface Ranking {
 
 /** The first `places` of the kept boxes, best first, the earlier box first among equals: [B, places] each. */
 function rankKept(
+  op: Op,
   g: Graph,
   { kept, places, boxes }: Ranking,
 ): { readonly values: Value; readonly order: Value } {
@@ -132,7 +138,9 @@ function rankKept(
   const padded = enough
     ? kept
     : g.node("Pad", [kept, g.vector([0, 0, 0, places]), g.scalar(Number.NEGATIVE_INFINITY, "float32")]);
-  const [values, order] = g.nodeList("TopK", [padded, g.vector([places])], { axis: 1 }, { outputs: 2 });
+  // ONNX Runtime divides by the number of images.
+  const images = prove(op, g, padded, ["some", "any"]);
+  const [values, order] = g.nodeList("TopK", [images, g.vector([places])], { axis: 1 }, { outputs: 2 });
   if (values === undefined || order === undefined) return { values: kept, order: kept };
   if (enough) return { values, order };
   const isFree = g.node("Equal", [values, g.scalar(Number.NEGATIVE_INFINITY, "float32")]);

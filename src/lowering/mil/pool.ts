@@ -39,6 +39,7 @@ function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): 
   const window = readWindow(op, { x, kernel });
   const roundsUp = op.bool("ceil_mode", false);
   if (roundsUp) checkCeilMode(op, x, kernel, window);
+  checkPadding(op, kernel, window);
   const given = { ...attributes, kernel_shape: kernel, ceil_mode: roundsUp ? 1 : undefined };
   const skips = kernel.some((length, axis) => length < (window.strides[axis] ?? 1));
   if (window.padding.kind === "explicit" || !skips) {
@@ -53,6 +54,15 @@ function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): 
   // Padding is not counted: divide by the share of each window that lies inside x.
   const shape = g.node("Concat", [g.vector([1, 1]), g.node("Shape", [x], { start: 2 })], { axis: 0 });
   return g.node("Div", [pooled, apply(g.node("Expand", [scalarLike(g, x, 1), shape]), 0)]);
+}
+
+/** ONNX Runtime refuses windows that may lie in the padding altogether. */
+function checkPadding(op: Op, kernel: readonly number[], { padding }: Window): void {
+  if (padding.kind === "same") return;
+  kernel.forEach((length, axis) => {
+    const most = Math.max(padding.before[axis] ?? 0, padding.after[axis] ?? 0);
+    if (most >= length) op.unsupported(`padding of ${most} with a kernel of ${length}`);
+  });
 }
 
 function checkCeilMode(op: Op, x: Value, kernel: readonly number[], { strides, padding }: Window): void {

@@ -8,19 +8,20 @@ import type { Op, OpTable } from "../op.ts";
 
 export const random = {
   random_normal(op, g) {
-    const parameters = { mean: op.float("mean", 0), scale: op.float("stddev", 1) };
-    return inDeclaredType(op, g, generated(op, g, "RandomNormal", parameters));
+    const mean = op.float("mean", 0);
+    const scale = Math.fround(op.float("stddev", 1));
+    if (!(scale >= 0)) op.bad(`"stddev" must not be negative, got ${scale}`);
+    // ONNX Runtime ends the process at a deviation that is not positive.
+    if (scale === 0) return inDeclaredType(op, g, uniform(op, g, mean, mean));
+    return inDeclaredType(op, g, generated(op, g, "RandomNormal", { mean, scale }));
   },
 
-  random_uniform(op, g) {
-    const parameters = { low: op.float("low", 0), high: op.float("high", 1) };
-    return inDeclaredType(op, g, generated(op, g, "RandomUniform", parameters));
-  },
+  random_uniform: (op, g) => inDeclaredType(op, g, uniform(op, g, op.float("low", 0), op.float("high", 1))),
 
   /** 1 with probability `prob`, else 0, as floats. */
   random_bernoulli(op, g) {
-    const uniform = generated(op, g, "RandomUniform", { low: 0, high: 1 });
-    return inDeclaredType(op, g, g.node("Less", [uniform, g.scalar(op.float("prob", 0.5), "float32")]));
+    const chances = uniform(op, g, 0, 1);
+    return inDeclaredType(op, g, g.node("Less", [chances, g.scalar(op.float("prob", 0.5), "float32")]));
   },
 
   /** x [.., K] -> positions [.., size] drawn with replacement, as floats. */
@@ -61,6 +62,12 @@ function lastTwo(g: Graph, logits: Value): Value {
   const shape = g.node("Shape", [logits]);
   const last = g.node("Slice", [shape, g.vector([-1]), g.vector([Number.MAX_SAFE_INTEGER])]);
   return g.node("Concat", [g.vector([-1]), last], { axis: 0 });
+}
+
+/** ONNX Runtime ends the process at bounds in the wrong order. */
+function uniform(op: Op, g: Graph, low: number, high: number): Value {
+  if (!(low <= high)) op.bad(`"low" must not be above "high", got ${low} and ${high}`);
+  return generated(op, g, "RandomUniform", { low, high });
 }
 
 /** Numbers of the op's "shape", in single precision. */

@@ -6,6 +6,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { castLike } from "../arguments.ts";
 import type { Op, OpTable } from "../op.ts";
+import { prove } from "../proof.ts";
 import { type ActivationName, activationNames, clippedLstm } from "./recurrent-clip.ts";
 
 /** ONNX's name for an activation of a recurrent layer, with its parameters where it has any. */
@@ -32,7 +33,7 @@ const gruOrder = [2, 0, 1]; // ONNX: z, r, h
 
 export const recurrent = {
   rnn(op, g) {
-    const x = op.value("x");
+    const x = sequence(op, g);
     const direction = op.oneOf("direction", ["forward", "reverse"], "forward");
     const bias = op.optional("bias");
     const [y, h] = results(
@@ -59,7 +60,7 @@ export const recurrent = {
   },
 
   gru(op, g) {
-    const x = op.value("x");
+    const x = sequence(op, g);
     const direction = op.oneOf("direction", ["forward", "reverse"], "forward");
     const inputBias = op.has("input_bias") ? "input_bias" : undefined;
     const bias = op.has("bias") ? "bias" : undefined;
@@ -116,7 +117,7 @@ export const recurrent = {
       g.nodeList(
         "LSTM",
         [
-          op.value("x"),
+          sequence(op, g),
           both((side) => stacked(op, g, `weight_ih${side}`, lstmOrder)),
           both((side) => stacked(op, g, `weight_hh${side}`, lstmOrder)),
           some("bias") ? both((side) => lstmBias(op, g, `bias${side}`)) : undefined,
@@ -132,6 +133,12 @@ export const recurrent = {
     return finish(op, g, direction, y, [h, c]);
   },
 } satisfies OpTable;
+
+/** x [T, B, I] as long as the weight wants it, and not empty: ONNX Runtime neither checks the one nor survives the other. */
+function sequence(op: Op, g: Graph): Value {
+  const columns = op.value("weight_ih").shape?.[1];
+  return prove(op, g, op.value("x"), ["some", "some", typeof columns === "number" ? columns : "any"]);
+}
 
 /** The results in MIL's layout. `states`: the final values, [D, B, H]. */
 function finish(

@@ -5,6 +5,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { denseDType } from "../arguments.ts";
 import type { Op } from "../op.ts";
+import { prove } from "../proof.ts";
 
 const paddingModes = ["constant", "border", "reflection", "symmetric"] as const;
 const coordinateModes = ["unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"] as const;
@@ -20,7 +21,7 @@ export function resample(op: Op, g: Graph): Value {
   const wide = g.cast(coordinates, "float32");
   const grid = samplingGrid(op, g, { x, coordinates: wide, mode, padding });
   const fill = padding === "constant" ? op.float("padding_value", 0) : 0;
-  return sampleGrid(g, { x, ...grid, mode, fill });
+  return sampleGrid(op, g, { x, ...grid, mode, fill });
 }
 
 /** x [B, C, H, W], transform_matrix [B or 1, 6]; gives [B, C, output_height, output_width]. */
@@ -46,7 +47,7 @@ export function affine(op: Op, g: Graph): Value {
   const moved = g.node("MatMul", [points, g.node("Transpose", [rows], { perm: [0, 2, 1] })]);
   const grid = g.node("Reshape", [moved, g.vector([-1, height, width, 2])]);
   const fill = op.float("padding_value", 0);
-  return sampleGrid(g, {
+  return sampleGrid(op, g, {
     x,
     grid: forEveryImage(g, x, grid),
     alignsCorners: true,
@@ -97,8 +98,13 @@ interface Sampling {
 }
 
 /** In float32, whatever x is: half precision cannot tell neighbouring pixels apart in a large image. */
-export function sampleGrid(g: Graph, { x, grid, alignsCorners, mode, padding, fill }: Sampling): Value {
-  const wide = g.cast(x, "float32");
+export function sampleGrid(
+  op: Op,
+  g: Graph,
+  { x, grid, alignsCorners, mode, padding, fill }: Sampling,
+): Value {
+  // ONNX Runtime ends the process at an image without pixels.
+  const wide = g.cast(prove(op, g, x, ["any", "any", "some", "some"]), "float32");
   // Padding with a value: zeros around an image from which the value was taken.
   const shifted = fill === 0 ? wide : g.node("Sub", [wide, g.scalar(fill, "float32")]);
   const sampled = g.node("GridSample", [shifted, grid], {

@@ -6,6 +6,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Dim, Value } from "../../onnx/types.ts";
 import { denseDType } from "../arguments.ts";
 import type { Op, OpTable } from "../op.ts";
+import { prove } from "../proof.ts";
 import { shapeVector } from "../sizes.ts";
 
 // ONNX Runtime wraps negative indices and fails on others outside the axis. From iOS17 on both are undefined without
@@ -33,6 +34,7 @@ export const scatterGather = {
   gather_nd(op, g) {
     const x = op.value("x");
     const batch = op.int("batch_dims", 0);
+    if (op.value("indices").shape?.length === 0) op.bad('"indices" must not be a scalar');
     const depth = op.value("indices").shape?.at(-1);
     const indices = g.cast(indicesOf(op, g, addressed(x, batch, depth)), "int64");
     if (typeof depth === "number" && depth + batch > op.rank(x)) {
@@ -71,7 +73,12 @@ export const scatterGather = {
   scatter_nd(op, g) {
     const data = op.value("data");
     const depth = op.value("indices").shape?.at(-1);
-    const indices = g.cast(indicesOf(op, g, addressed(data, 0, depth)), "int64");
+    const given = g.cast(indicesOf(op, g, addressed(data, 0, depth)), "int64");
+    const rank = op.rank(given, "indices");
+    if (rank < 1) op.bad('"indices" must not be a scalar');
+    // ONNX Runtime divides by the depth.
+    const wanted = Array.from({ length: rank }, (_, axis) => (axis === rank - 1 ? "some" : "any"));
+    const indices = prove(op, g, given, wanted, "indices");
     if (typeof depth === "number" && depth > op.rank(data, "data")) {
       op.bad(`indices of ${depth} axes need more axes than the ${op.rank(data, "data")} of data`);
     }

@@ -6,7 +6,15 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Dim, Value } from "../../onnx/types.ts";
 import { denseDType } from "../arguments.ts";
 import type { Lowering, Op } from "../op.ts";
-import { type Element, farEnd, farStart, joinVector, lengthOfVector, vectorArgument } from "../sizes.ts";
+import {
+  type Element,
+  farEnd,
+  farStart,
+  joinVector,
+  lengthOfVector,
+  shapeVector,
+  vectorArgument,
+} from "../sizes.ts";
 
 /** A position known now, or an element of an int64 vector that the run computes. */
 type Position = number | Element;
@@ -68,7 +76,10 @@ export const slice_update: Lowering = (op, g) => {
   const update =
     picks.length === 0 ? given : g.node("Unsqueeze", [given, g.vector(picks.map(({ axis }) => axis))]);
   checkUpdate(op, x, update, ranges);
-  return g.refine(overwrite(g, x, update, ranges), x.shape);
+  const updated = overwrite(g, x, update, ranges);
+  // An update that is larger than its slice, or a slice that lies beyond x, would give a longer x.
+  const isKnown = ranges.every(({ begin, end }) => typeof begin === "number" && typeof end === "number");
+  return g.refine(isKnown ? updated : g.node("Reshape", [updated, shapeVector(g, x)]), x.shape);
 };
 
 /** The update must have the shape of the slice, as far as both are known. */

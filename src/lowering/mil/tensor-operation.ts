@@ -7,6 +7,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { denseDType, withTypes } from "../arguments.ts";
 import type { Op, OpTable } from "../op.ts";
+import { prove } from "../proof.ts";
 import {
   lengthOfVector,
   reshape,
@@ -98,7 +99,10 @@ export const tensorOperation = {
     }
     if (!op.has("split_sizes"))
       return g.nodeList("Split", [x], { axis, num_outputs: count }, { outputs: count });
-    const vector = sizes ? g.vector(sizes) : vectorArgument(op, g, "split_sizes");
+    // Of sizes that add up with negative ones among them ONNX Runtime writes the positive ones, beyond its memory.
+    const vector = sizes
+      ? g.vector(sizes)
+      : g.node("Max", [vectorArgument(op, g, "split_sizes"), g.vector([0])]);
     return g.nodeList("Split", [x, vector], { axis }, { outputs: count });
   },
 
@@ -311,7 +315,10 @@ function sorted(
   g: Graph,
   { x, count, axis }: Sorting,
 ): { readonly values: Value; readonly indices: Value } {
-  const data = sortableTypes.some((type) => type === x.dtype) ? x : g.cast(x, sortableTypes[0]);
+  // ONNX Runtime divides by the number of rows.
+  const rows = op.shape(x).map((_, at) => (at === axis ? "any" : "some"));
+  const given = prove(op, g, x, rows);
+  const data = sortableTypes.some((type) => type === x.dtype) ? given : g.cast(given, sortableTypes[0]);
   const largest = Number(!op.bool("ascending", false));
   const [values, indices] = g.nodeList("TopK", [data, count], { axis, largest, sorted: 1 }, { outputs: 2 });
   if (values === undefined || indices === undefined) return op.bad("it has no result");
