@@ -157,7 +157,10 @@ interface Unrolling {
   readonly given: Arguments;
 }
 
-/** A loop is unrolled while it stays below so many ops: ONNX Runtime enters a Loop body in some 50 µs. */
+/**
+ * A loop is unrolled while it stays below so many ops. A Loop costs ONNX Runtime some 10 µs, each of its iterations 3 µs
+ * beside the 0.5 µs of a small node (256 iterations of 2 and of 10 additions, 1 thread), and no fusion crosses its edge.
+ */
 const maxUnrolledOps = 256;
 
 /**
