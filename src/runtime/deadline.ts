@@ -1,6 +1,7 @@
 // Waiting no longer than a deadline or a caller's patience.
 
 import { CoremlxError } from "../core/errors.ts";
+import type { FailureStage } from "./breaker-faults.ts";
 
 export interface Patience {
   readonly signal?: AbortSignal | undefined;
@@ -8,6 +9,8 @@ export interface Patience {
   readonly deadline: number;
   /** The whole time that was allowed, for the message. */
   readonly timeoutMs: number;
+  /** What the time is spent on; a deadline that passed in a queue says nothing about the engine. Default "running". */
+  readonly stage?: FailureStage | undefined;
 }
 
 /** About 25 days. */
@@ -22,7 +25,7 @@ export function within<T>(work: Promise<T>, what: string, patience: Patience): P
     const timer =
       remaining > longestTimerMs
         ? undefined // it would go off at once
-        : setTimeout(() => finish(() => reject(expired(what, patience.timeoutMs))), Math.max(remaining, 0));
+        : setTimeout(() => finish(() => reject(expired(what, patience))), Math.max(remaining, 0));
     const onAbort = () => finish(() => reject(interrupted()));
     const finish = (settle: () => void) => {
       clearTimeout(timer);
@@ -42,9 +45,9 @@ export function interrupted(): CoremlxError {
   return new CoremlxError("INTERRUPTED", "The call was cancelled");
 }
 
-export function expired(what: string, timeoutMs: number): CoremlxError {
+function expired(what: string, { timeoutMs, stage = "running" }: Patience): CoremlxError {
   return new CoremlxError("DEADLINE", `Cannot ${what}: no answer within ${timeoutMs} ms`, {
     hint: "Give it more time with --timeout",
-    details: { timeoutMs },
+    details: { timeoutMs, stage },
   });
 }

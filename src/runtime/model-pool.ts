@@ -37,6 +37,7 @@ export interface AcquireOptions {
 
 export interface ModelPoolStats {
   readonly maximum: number;
+  readonly queueLimit: number;
   readonly instances: number;
   readonly busy: number;
   readonly idle: number;
@@ -84,7 +85,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #draining = new Set<I>();
   readonly #recycling = new Set<I>();
   readonly #waiters: Waiter<I>[] = [];
-  #making = 0;
+  /** Instances on their way. They end before what they join does. */
+  readonly #making = new Set<Promise<void>>();
   #nextOrder = 0;
   #timer: Timer | undefined;
   #closed: CoremlxError | undefined;
@@ -110,6 +112,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const { lent, created, replaced, recycled, retired, abandoned, refused, highWater } = this.#counts;
     return {
       maximum: this.#options.maximum,
+      queueLimit: this.#options.queueLimit,
       instances: this.#alive.size,
       busy: this.#alive.size - this.#idle.length - this.#draining.size,
       idle: this.#idle.length,
@@ -176,7 +179,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
-    this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed");
+    this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed", { details: { stage: "closing" } });
     clearTimeout(this.#timer);
     for (const waiter of this.#waiters.splice(0)) {
       waiter.cleanUp();
@@ -187,7 +190,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const hung = this.#counts.abandoned > 0;
     this.#alive.clear();
     this.#idle.length = 0;
-    await Promise.all(guests.map((instance) => instance[Symbol.asyncDispose]()));
+    await Promise.all([...guests.map((instance) => instance[Symbol.asyncDispose]()), ...this.#making]);
     // A hung thread may still read what the first instance owns: then it has to stay.
     if (hung) first.abandon();
     else await first[Symbol.asyncDispose]();
@@ -281,27 +284,27 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   /** One more instance, where callers wait and there is room. */
   #grow(): void {
     const { create, maximum } = this.#options;
-    if (this.#closed || create === undefined || this.#waiters.length <= this.#making) return;
-    if (this.#alive.size + this.#making >= maximum) return;
-    this.#making++;
-    create().then(
-      (instance) => {
-        this.#making--;
-        if (this.#closed) return void instance[Symbol.asyncDispose]();
-        this.#counts.created++;
-        this.#alive.add(instance);
-        this.#takeBack(instance);
-      },
-      (error: unknown) => {
-        this.#making--;
-        this.#telemetry.log("error", "Cannot make another instance", { reason: messageOf(error) });
-        if (this.#alive.size > 0) return;
-        for (const waiter of this.#waiters.splice(0)) {
-          waiter.cleanUp();
-          waiter.reject(error);
-        }
-      },
-    );
+    if (this.#closed || create === undefined || this.#waiters.length <= this.#making.size) return;
+    if (this.#alive.size + this.#making.size >= maximum) return;
+    const made = this.#make(create).finally(() => this.#making.delete(made));
+    this.#making.add(made);
+  }
+
+  async #make(create: () => Promise<I>): Promise<void> {
+    try {
+      const instance = await create();
+      if (this.#closed) return await instance[Symbol.asyncDispose]();
+      this.#counts.created++;
+      this.#alive.add(instance);
+      this.#takeBack(instance);
+    } catch (error) {
+      this.#telemetry.log("error", "Cannot make another instance", { reason: messageOf(error) });
+      if (this.#alive.size > 0) return;
+      for (const waiter of this.#waiters.splice(0)) {
+        waiter.cleanUp();
+        waiter.reject(error);
+      }
+    }
   }
 
   #scheduleRetirement(): void {

@@ -1,19 +1,26 @@
 // A loaded model as callers have it: values in, values out, over a pool of instances and a pool of buffers.
 
+import { basename } from "node:path";
 import { convertFeature } from "../codecs/convert.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { FeatureDescription, FunctionDescription, ModelDescription } from "../core/model.ts";
 import { suggest } from "../core/suggest.ts";
+import type { Meters } from "../core/telemetry.ts";
 import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
 import type { EngineName } from "../engines/engine.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
+import type { ModelBreaker } from "./breaker.ts";
 import type { BufferLease, BufferPool } from "./buffer-pool.ts";
-import { type Patience, within } from "./deadline.ts";
+import { interrupted, type Patience, within } from "./deadline.ts";
 import type { Instance } from "./instance.ts";
-import type { InstanceLease, ModelPool, ModelPoolStats } from "./model-pool.ts";
+import { type InlineGraph, InlineTrial } from "./inline-graph.ts";
+import { ModelMeter } from "./model-meter.ts";
+import type { InstanceLease, ModelPool } from "./model-pool.ts";
+import type { OutputLease, OutputStore } from "./outputs.ts";
 import type { LoadReply, SharedTensor } from "./protocol.ts";
 import { share } from "./shared-tensor.ts";
 import { ModelState, type StateTurn } from "./state.ts";
+import type { ModelStats } from "./stats.ts";
 
 export interface PredictionOptions {
   readonly signal?: AbortSignal | undefined;
@@ -33,13 +40,17 @@ export interface Prediction {
 }
 
 /** A prediction whose arrays lie in pooled memory: `using` gives it back, and they must not be used afterwards. */
-export interface PredictionLease extends Prediction, Disposable {}
+export interface PredictionLease extends Prediction, Disposable {
+  /** Outputs that lie in a mapped file other processes can read once it is published, by name. */
+  readonly mapped: ReadonlyMap<string, OutputLease>;
+}
 
-export interface ModelStats {
-  readonly path: string;
-  readonly pool: ModelPoolStats;
-  readonly predictions: number;
-  readonly failures: number;
+/** What one run gave, before waiting and preparing are added up. */
+interface Run extends Disposable {
+  readonly outputs: FeatureValues;
+  readonly mapped: ReadonlyMap<string, OutputLease>;
+  readonly inputMs: number;
+  readonly runMs: number;
 }
 
 export interface SessionModelParts {
@@ -47,7 +58,12 @@ export interface SessionModelParts {
   readonly reply: LoadReply;
   /** Owned from now on. */
   readonly pool: ModelPool<Instance>;
+  readonly breaker: ModelBreaker;
   readonly buffers: BufferPool;
+  readonly outputStore: OutputStore;
+  readonly meters: Meters | undefined;
+  /** Opens the graph in this thread; `undefined` where the model always runs in a worker. */
+  readonly openInline: (() => Promise<InlineGraph>) | undefined;
   readonly onClose: () => void;
 }
 
@@ -57,13 +73,19 @@ export const defaultTimeoutMs = 5_000;
 export class SessionModel implements AsyncDisposable {
   readonly #parts: SessionModelParts;
   readonly #plan: FeaturePlan | undefined;
-  #predictions = 0;
-  #failures = 0;
+  readonly #meter: ModelMeter;
+  #trial: InlineTrial | undefined;
+  #inline: InlineGraph | undefined;
+  #openingInline: Promise<void> | undefined;
+  #firstInferenceMs: number | undefined;
+  #isClosed = false;
 
   constructor(parts: SessionModelParts) {
     this.#parts = parts;
     const { function: description, graph } = parts.reply;
     this.#plan = graph && new FeaturePlan(description, graph.ports);
+    this.#meter = new ModelMeter({ model: modelNameOf(parts.path) }, { meters: parts.meters });
+    this.#trial = parts.openInline && graph?.ports.states.length === 0 ? new InlineTrial() : undefined;
   }
 
   get path(): string {
@@ -101,9 +123,52 @@ export class SessionModel implements AsyncDisposable {
     const { openMs, loadMs } = this.#parts.reply;
     return { openMs, loadMs };
   }
+  /** It was found small enough to run in this thread. */
+  get isInline(): boolean {
+    return this.#inline !== undefined;
+  }
   get stats(): ModelStats {
-    const { path, pool } = this.#parts;
-    return { path, pool: pool.stats, predictions: this.#predictions, failures: this.#failures };
+    const { path, pool, breaker, buffers, reply } = this.#parts;
+    const instances = pool.stats;
+    const memory = buffers.stats;
+    return {
+      model: modelNameOf(path),
+      ...(reply.digest === undefined ? {} : { digest: reply.digest }),
+      engine: reply.engineVersion,
+      device: reply.device,
+      requests: this.#meter.requests,
+      latency: this.#meter.latency,
+      queue: {
+        pending: instances.waiting,
+        highWater: instances.waitingHighWater,
+        limit: instances.queueLimit,
+        rejected: instances.refused,
+      },
+      instances: {
+        idle: instances.idle,
+        busy: instances.busy,
+        poisoned: instances.draining,
+        limit: instances.maximum,
+        replaced: instances.replaced,
+        recycled: instances.recycled,
+        byReason: { poisoned: instances.replaced, other: instances.recycled },
+        abandonedThreads: instances.abandonedThreads,
+      },
+      breaker: breaker.stats,
+      quarantine: {
+        count: memory.quarantinedCount,
+        bytes: memory.quarantinedBytes,
+        entered: memory.quarantined,
+        released: memory.releasedLate,
+        isFull: memory.isQuarantineFull,
+      },
+      load: {
+        openMs: reply.openMs,
+        loadMs: reply.loadMs,
+        ...(this.#firstInferenceMs === undefined ? {} : { firstInferenceMs: this.#firstInferenceMs }),
+        cache: "cold",
+      },
+    };
   }
 
   async predict(inputs: FeatureValues, options: PredictionOptions = {}): Promise<FeatureValues> {
@@ -121,17 +186,20 @@ export class SessionModel implements AsyncDisposable {
     const { signal, timeoutMs = defaultTimeoutMs } = options;
     const started = performance.now();
     const patience: Patience = { signal, timeoutMs, deadline: started + timeoutMs };
-    const converted = this.#convert(inputs);
-    this.#predictions++;
     try {
-      const lease = await this.#acquire(patience, options.priority);
-      const queueMs = performance.now() - started;
-      const run = this.#plan
-        ? await this.#runGraph(this.#plan, lease, converted, patience, options.state)
-        : await this.#runFeatures(lease, converted, patience);
-      return { ...run, queueMs };
+      const converted = this.#convert(inputs);
+      const pass = this.#parts.breaker.before();
+      try {
+        const prediction = await this.#run(converted, patience, options);
+        this.#parts.breaker.success(pass);
+        this.#record(started, prediction);
+        return prediction;
+      } catch (error) {
+        this.#parts.breaker.failure(pass, error);
+        throw error;
+      }
     } catch (error) {
-      this.#failures++;
+      this.#meter.failed(error, performance.now() - started);
       throw error;
     }
   }
@@ -143,7 +211,76 @@ export class SessionModel implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parts.onClose();
+    this.#isClosed = true;
+    // What borrows the graph goes before the graph.
+    await this.#openingInline;
+    const inline = this.#inline;
+    this.#inline = undefined;
+    await inline?.[Symbol.asyncDispose]();
     await this.#parts.pool[Symbol.asyncDispose]();
+  }
+
+  async #run(
+    inputs: FeatureValues,
+    patience: Patience,
+    options: PredictionOptions,
+  ): Promise<PredictionLease & { readonly inputMs: number }> {
+    if (this.#inline && this.#plan && options.state === undefined) {
+      if (patience.signal?.aborted) throw interrupted();
+      return { ...runInline(this.#plan, this.#inline, inputs), queueMs: 0 };
+    }
+    const queued = performance.now();
+    if (this.#plan === undefined) {
+      const lease = await this.#acquire(patience, options.priority);
+      const queueMs = performance.now() - queued;
+      return { ...(await this.#runFeatures(lease, inputs, patience)), queueMs };
+    }
+    // A stateful model without a state runs with one of its own, zero, for this one call. A given one is taken at once,
+    // not when its turn comes: two calls with one state are a mistake, however they happen to interleave.
+    const isStateful = this.#plan.ports.states.length > 0;
+    const fresh = options.state === undefined && isStateful ? await this.newState() : undefined;
+    const turn = (options.state ?? fresh)?.begin();
+    try {
+      const lease = await this.#acquire(patience, options.priority);
+      const queueMs = performance.now() - queued;
+      const run = await this.#runGraph(this.#plan, lease, inputs, patience, turn);
+      turn?.commit();
+      this.#considerInline(run.runMs);
+      return { ...run, queueMs };
+    } catch (error) {
+      turn?.rollBack();
+      throw error;
+    } finally {
+      await fresh?.[Symbol.asyncDispose]();
+    }
+  }
+
+  #record(
+    started: number,
+    { queueMs, inputMs, runMs }: PredictionLease & { readonly inputMs: number },
+  ): void {
+    const request = performance.now() - started;
+    this.#firstInferenceMs ??= request;
+    const output = Math.max(request - queueMs - inputMs - runMs, 0);
+    this.#meter.succeeded({ request, queue: queueMs, input: inputMs, infer: runMs, output });
+  }
+
+  /** After enough short runs the graph moves into this thread. */
+  #considerInline(runMs: number): void {
+    const { openInline } = this.#parts;
+    const verdict = this.#trial?.add(runMs);
+    if (verdict === undefined || openInline === undefined) return;
+    this.#trial = undefined;
+    if (!verdict) return;
+    this.#openingInline = openInline().then(
+      async (inline) => {
+        if (this.#isClosed) await inline[Symbol.asyncDispose]();
+        else this.#inline = inline;
+      },
+      () => {
+        // Then it goes on in its worker: slower, not wrong.
+      },
+    );
   }
 
   /** An instance before the deadline. One that comes too late is returned at once. */
@@ -153,7 +290,7 @@ export class SessionModel implements AsyncDisposable {
     const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
     const waiting = this.#parts.pool.acquire({ signal: either, priority });
     try {
-      return await within(waiting, "predict", patience);
+      return await within(waiting, "predict", { ...patience, stage: "waiting" });
     } catch (error) {
       giveUp.abort();
       waiting.then(
@@ -171,12 +308,15 @@ export class SessionModel implements AsyncDisposable {
     lease: InstanceLease<Instance>,
     inputs: FeatureValues,
     patience: Patience,
-    given: ModelState | undefined,
-  ): Promise<Omit<PredictionLease, "queueMs">> {
-    const { buffers } = this.#parts;
+    turn: StateTurn | undefined,
+  ): Promise<Run> {
+    const { buffers, outputStore } = this.#parts;
+    const started = performance.now();
     const held: BufferLease[] = [];
+    const places: { readonly name: string; readonly lease: OutputLease }[] = [];
     const release = () => {
       for (const buffer of held) buffer[Symbol.dispose]();
+      for (const { lease: place } of places) place[Symbol.dispose]();
     };
     const lend = (dtype: Tensor["dtype"], shape: readonly number[]): BufferLease => {
       const buffer = buffers.acquire(dtype, shape);
@@ -184,28 +324,27 @@ export class SessionModel implements AsyncDisposable {
       return buffer;
     };
     const { instance } = lease;
-    // A stateful model without a state runs with one of its own, zero, for this one call.
-    const fresh = given === undefined && plan.ports.states.length > 0 ? await this.newState() : undefined;
-    let turn: StateTurn | undefined;
     try {
       const prepared = encodeShared(plan, inputs, lend);
-      turn = (given ?? fresh)?.begin();
-      const places = plan.results.flatMap(({ name, dtype, shape }) =>
-        shape === undefined ? [] : [{ name, buffer: lend(dtype, shape) }],
-      );
+      for (const { name, dtype, shape } of plan.results) {
+        if (shape !== undefined) places.push({ name, lease: outputStore.acquire(dtype, shape) });
+      }
+      const inputMs = performance.now() - started;
       instance.prepareRun();
       const call = instance.call({
         type: "run",
         inputs: [...prepared, ...(turn?.inputs ?? [])],
-        outputs: [...places.map(({ name, buffer }) => share(name, buffer)), ...(turn?.outputs ?? [])],
+        outputs: [...places.map((place) => share(place.name, place.lease)), ...(turn?.outputs ?? [])],
       });
       const { results, runMs } = await within(call, "predict", patience).catch((error: unknown) => {
         if (!isGivenUp(error)) throw error;
         // The engine may still be writing: nothing of this call goes back before it has really ended.
         instance.cancel();
-        const tickets = held.splice(0).map((buffer) => buffers.quarantine(buffer));
+        const tickets = [
+          ...held.splice(0).map((buffer) => buffers.quarantine(buffer)),
+          ...places.splice(0).map((place) => outputStore.quarantine(place.lease)),
+        ];
         const endTurn = turn?.abandon();
-        turn = undefined;
         lease.abandon(call, () => {
           for (const ticket of tickets) ticket.release();
           endTurn?.();
@@ -213,18 +352,16 @@ export class SessionModel implements AsyncDisposable {
         throw error;
       });
       lease[Symbol.dispose]();
-      turn?.commit();
-      turn = undefined;
       const tensors = new Map(results);
-      for (const { name, buffer } of places) tensors.set(name, buffer.tensor);
-      return { outputs: plan.decode(tensors), runMs, [Symbol.dispose]: release };
+      for (const place of places) tensors.set(place.name, place.lease.tensor);
+      const mapped = new Map(
+        places.filter((place) => place.lease.kind === "mapped").map((place) => [place.name, place.lease]),
+      );
+      return { outputs: plan.decode(tensors), mapped, inputMs, runMs, [Symbol.dispose]: release };
     } catch (error) {
       release();
-      turn?.rollBack();
       lease[Symbol.dispose]();
       throw error;
-    } finally {
-      await fresh?.[Symbol.asyncDispose]();
     }
   }
 
@@ -232,12 +369,12 @@ export class SessionModel implements AsyncDisposable {
     lease: InstanceLease<Instance>,
     inputs: FeatureValues,
     patience: Patience,
-  ): Promise<Omit<PredictionLease, "queueMs">> {
+  ): Promise<Run> {
     const call = lease.instance.call({ type: "predict", inputs });
     try {
       const { outputs, runMs } = await within(call, "predict", patience);
       lease[Symbol.dispose]();
-      return { outputs, runMs, [Symbol.dispose]() {} };
+      return { outputs, mapped: noneMapped, inputMs: 0, runMs, [Symbol.dispose]() {} };
     } catch (error) {
       if (isGivenUp(error)) lease.abandon(call, () => {});
       lease[Symbol.dispose]();
@@ -271,6 +408,30 @@ export class SessionModel implements AsyncDisposable {
     }
     return converted;
   }
+}
+
+const noneMapped: ReadonlyMap<string, OutputLease> = new Map();
+const nowhere: ReadonlyMap<string, Tensor> = new Map();
+
+/** In this thread: the caller's arrays are lent as they are, results come in memory of their own. */
+function runInline(plan: FeaturePlan, graph: InlineGraph, inputs: FeatureValues): Run {
+  const started = performance.now();
+  const tensors = plan.encode(inputs);
+  const ready = performance.now();
+  const results = graph.run(tensors, nowhere);
+  const runMs = performance.now() - ready;
+  return {
+    outputs: plan.decode(results),
+    mapped: noneMapped,
+    inputMs: ready - started,
+    runMs,
+    [Symbol.dispose]() {},
+  };
+}
+
+/** The model's name among others: its file's name without the ending. */
+export function modelNameOf(path: string): string {
+  return basename(path).replace(/\.(mlpackage|mlmodelc|mlmodel)$/i, "");
 }
 
 /** Our own waiting ended, not the engine's work: `within` gave up. */

@@ -5,14 +5,18 @@ import { join, resolve } from "node:path";
 import { silent, type Telemetry } from "../core/telemetry.ts";
 import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
-import { BufferPool, type BufferPoolStats } from "./buffer-pool.ts";
+import { type BreakerLimits, ModelBreaker } from "./breaker.ts";
+import { BufferPool } from "./buffer-pool.ts";
 import { within } from "./deadline.ts";
+import { InlineGraph } from "./inline-graph.ts";
 import { Instance } from "./instance.ts";
 import { ModelPool } from "./model-pool.ts";
-import { type ModelStats, SessionModel } from "./session-model.ts";
+import { OutputStore } from "./outputs.ts";
+import { modelNameOf, SessionModel } from "./session-model.ts";
+import type { SessionStats } from "./stats.ts";
 
+export type { ModelStats, SessionStats } from "./stats.ts";
 export type {
-  ModelStats,
   Prediction,
   PredictionLease,
   PredictionOptions,
@@ -28,6 +32,10 @@ export interface SessionOptions {
   /** Default: the user's cache folder. */
   readonly cacheDir?: string | undefined;
   readonly precision?: "float32" | "model" | undefined;
+  /** Results up to this size travel in buffers, larger ones in mapped files. Default: 10 MB. */
+  readonly maxInlineBytes?: number | undefined;
+  /** Private folder of mapped results that are published. Default: inside the cache folder. */
+  readonly outputDir?: string | undefined;
   /** Bytes of tensor memory the session may hold. Default: a quarter of the machine's memory. */
   readonly bufferBytes?: number | undefined;
   readonly telemetry?: Telemetry | undefined;
@@ -46,16 +54,15 @@ export interface LoadModelOptions {
   readonly idleMs?: number | undefined;
   /** How long a call that was given up may still run before its thread counts as hung. Default 2 s. */
   readonly hangMs?: number | undefined;
+  /** Run small models in the caller's thread: "auto" after measuring, `false` (default) never. */
+  readonly inline?: "auto" | false | undefined;
+  /** When the model counts as broken. */
+  readonly breaker?: Partial<BreakerLimits> | undefined;
   /** Hung threads put up with before the model is unavailable. Default 4. */
   readonly maxAbandoned?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Compute the digest while loading; reads every byte of the model. */
   readonly withDigest?: boolean | undefined;
-}
-
-export interface SessionStats {
-  readonly bufferPool: BufferPoolStats;
-  readonly models: readonly ModelStats[];
 }
 
 const poolDefaults = { queueLimit: 1_024, idleMs: 30_000, hangMs: 2_000, maxAbandoned: 4 };
@@ -69,15 +76,31 @@ export class Session implements AsyncDisposable {
   readonly #options: SessionOptions;
   readonly #models = new Set<SessionModel>();
   readonly #buffers: BufferPool;
+  readonly #outputs: OutputStore;
+  readonly #startedEpochMs = Date.now();
 
   constructor(options: SessionOptions) {
     this.#options = options;
     const { bufferBytes, telemetry } = options;
     this.#buffers = new BufferPool({ telemetry, capacityBytes: bufferBytes ?? Math.floor(totalmem() / 4) });
+    this.#outputs = new OutputStore({
+      folder: options.outputDir ?? join(options.cacheDir ?? defaultCacheDir(), "outputs"),
+      buffers: this.#buffers,
+      maxInlineBytes: options.maxInlineBytes,
+      telemetry,
+    });
   }
 
   get stats(): SessionStats {
-    return { bufferPool: this.#buffers.stats, models: [...this.#models].map((model) => model.stats) };
+    const { mapped } = this.#outputs.stats;
+    return {
+      schemaVersion: 1,
+      startedEpochMs: this.#startedEpochMs,
+      models: [...this.#models].map((model) => model.stats),
+      bufferPool: this.#buffers.stats,
+      outputs: { files: mapped.lentCount + mapped.idleCount, bytes: mapped.heldBytes },
+      process: { residentBytes: process.memoryUsage.rss() },
+    };
   }
 
   /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE, INTERRUPTED. */
@@ -123,7 +146,12 @@ export class Session implements AsyncDisposable {
         path,
         reply,
         pool,
+        breaker: new ModelBreaker({ ...options.breaker, model: modelNameOf(path), telemetry }),
         buffers: this.#buffers,
+        outputStore: this.#outputs,
+        meters: telemetry.meters,
+        openInline:
+          graph && options.inline === "auto" ? () => InlineGraph.open(engine, graph.share) : undefined,
         onClose: () => this.#models.delete(model),
       });
       this.#models.add(model);
@@ -136,6 +164,7 @@ export class Session implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#models].map((model) => model[Symbol.asyncDispose]()));
+    this.#outputs[Symbol.dispose]();
     this.#buffers[Symbol.dispose]();
   }
 

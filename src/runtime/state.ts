@@ -6,9 +6,10 @@ import { type FeatureValue, type FeatureValues, isTensor } from "../core/tensor.
 import type { StatePort } from "../lowering/lower.ts";
 import type { BufferLease, BufferPool } from "./buffer-pool.ts";
 import type { SharedTensor } from "./protocol.ts";
+import type { QuarantineTicket } from "./quarantine.ts";
 import { share } from "./shared-tensor.ts";
 
-/** One run's use of a state. Ends exactly once. */
+/** One run's use of a state. Ends once: what comes after the first of the three endings does nothing. */
 export interface StateTurn {
   readonly inputs: readonly SharedTensor[];
   readonly outputs: readonly SharedTensor[];
@@ -72,42 +73,50 @@ export class ModelState implements AsyncDisposable {
   /** For the runtime: lends the state to one run. Throws BAD_INPUT while another run has it. */
   begin(): StateTurn {
     this.#assertFree("use");
-    this.#isBusy = true;
     const next = new Map<string, BufferLease>();
     const inputs: SharedTensor[] = [];
     const outputs: SharedTensor[] = [];
-    for (const { feature, input, output, dtype, shape } of this.#ports) {
-      const buffer = this.#current.get(feature);
-      if (buffer === undefined)
-        throw new CoremlxError("BAD_INPUT", `Cannot predict: the state has no "${feature}"`);
-      inputs.push(share(input, buffer));
-      if (output === undefined) continue;
-      const place = this.#buffers.acquire(dtype, shape);
-      next.set(feature, place);
-      outputs.push(share(output, place));
+    try {
+      for (const { feature, input, output, dtype, shape } of this.#ports) {
+        inputs.push(share(input, this.#buffer(feature)));
+        if (output === undefined) continue;
+        const place = this.#buffers.acquire(dtype, shape);
+        next.set(feature, place);
+        outputs.push(share(output, place));
+      }
+    } catch (error) {
+      freeAll(next);
+      throw error;
     }
-    const end = () => {
+    this.#isBusy = true;
+    let isEnded = false;
+    const end = (then: () => void) => {
+      if (isEnded) return;
+      isEnded = true;
+      then();
       this.#isBusy = false;
+      // Whoever closed the state meanwhile left its memory to the run that was using it.
+      if (this.#isOver) freeAll(this.#current);
     };
     return {
       inputs,
       outputs,
-      commit: () => {
-        for (const [feature, place] of next) {
-          this.#current.get(feature)?.[Symbol.dispose]();
-          this.#current.set(feature, place);
-        }
-        end();
-      },
-      rollBack: () => {
-        for (const place of next.values()) place[Symbol.dispose]();
-        end();
-      },
+      commit: () =>
+        end(() => {
+          for (const [feature, place] of next) {
+            this.#buffer(feature)[Symbol.dispose]();
+            this.#current.set(feature, place);
+          }
+        }),
+      rollBack: () => end(() => freeAll(next)),
       abandon: () => {
-        this.#isOver = true;
-        const leases = [...this.#current.values(), ...next.values()];
-        this.#current.clear();
-        const tickets = leases.map((lease) => this.#buffers.quarantine(lease));
+        const tickets: QuarantineTicket[] = [];
+        end(() => {
+          this.#isOver = true;
+          const leases = [...this.#current.values(), ...next.values()];
+          this.#current.clear();
+          tickets.push(...leases.map((lease) => this.#buffers.quarantine(lease)));
+        });
         return () => {
           for (const ticket of tickets) ticket.release();
         };
@@ -117,8 +126,13 @@ export class ModelState implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
-    for (const buffer of this.#current.values()) buffer[Symbol.dispose]();
-    this.#current.clear();
+    if (!this.#isBusy) freeAll(this.#current);
+  }
+
+  #buffer(feature: string): BufferLease {
+    const buffer = this.#current.get(feature);
+    if (buffer) return buffer;
+    throw new CoremlxError("NOT_FOUND", `Cannot find state "${feature}"`);
   }
 
   #assertFree(action: string): void {
@@ -131,4 +145,9 @@ export class ModelState implements AsyncDisposable {
     if (this.#isBusy)
       throw new CoremlxError("BAD_INPUT", `Cannot ${action} the state: a prediction is using it`);
   }
+}
+
+function freeAll(leases: Map<string, BufferLease>): void {
+  for (const lease of leases.values()) lease[Symbol.dispose]();
+  leases.clear();
 }

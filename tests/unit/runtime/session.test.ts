@@ -187,7 +187,7 @@ describe("a session", () => {
     expect(performance.now() - started).toBeLessThan(1_000);
     // The engine was told to stop: the instance is free again after the node it was in.
     expect((await rejectionOf(model.predict(x, { timeoutMs: 20 }))).code).toBe("DEADLINE");
-    expect(model.stats.pool).toMatchObject({ abandonedThreads: 0, replaced: 0 });
+    expect(model.stats.instances).toMatchObject({ abandonedThreads: 0, replaced: 0 });
     const second = await session.load(slow);
     const abort = new AbortController();
     const cancelled = rejectionOf(second.predict(x, { signal: abort.signal }));
