@@ -193,7 +193,20 @@ function versionModule(): string {
 export const onnxruntimeVersion = ${JSON.stringify(devDependencies["onnxruntime-node"])};
 export const commit = ${JSON.stringify(commit)};
 export const commitDate = ${JSON.stringify(date)};
+export const sourceDigest = ${JSON.stringify(digestSources())};
 `;
+}
+
+/** Of everything that decides how a model is compiled: the layers up to the engines. */
+function digestSources(): string {
+  const hash = createHash("sha256");
+  for (const file of [
+    ...new Glob("src/{core,native,codecs,formats,onnx,lowering,engines}/**/*.ts").scanSync(root),
+  ].sort()) {
+    const bytes = readFileSync(join(root, file));
+    hash.update(`${file}:${bytes.byteLength}:`).update(bytes);
+  }
+  return hash.digest("hex");
 }
 
 /** undefined outside a git checkout. */

@@ -12,3 +12,6 @@ export const commit: string | undefined = undefined;
 
 /** When that commit was made, in ISO 8601: the same sources give the same executable. */
 export const commitDate: string | undefined = undefined;
+
+/** Of the sources below the runtime, in hexadecimal: what a compiled graph depends on. undefined in the source tree. */
+export const sourceDigest: string | undefined = undefined;

@@ -150,13 +150,16 @@ function reserveDarwin(fd: number, byteLength: number): string | undefined {
   return reason === "ENOSPC" || reason === "EDQUOT" ? reason : undefined;
 }
 
-const lockExclusive = 2;
+const lockKinds = { shared: 1, exclusive: 2 } as const;
 const lockWithoutWaiting = 4;
 
-/** Takes the file's lock, which ends with `fd` or the process, however that dies. false: somebody else has it. */
-export function lockFile(fd: number): boolean {
+/**
+ * Takes the file's lock, which ends with `fd` or the process, however that dies. Any number may hold a shared one at
+ * once. false: somebody else has it in a way that excludes ours.
+ */
+export function lockFile(fd: number, kind: keyof typeof lockKinds = "exclusive"): boolean {
   for (;;) {
-    if (calls().flock(fd, lockExclusive | lockWithoutWaiting) === 0) return true;
+    if (calls().flock(fd, lockKinds[kind] | lockWithoutWaiting) === 0) return true;
     const reason = lastErrno();
     if (reason === "EAGAIN" || reason === "EWOULDBLOCK") return false;
     if (reason !== "EINTR") throw new CoremlxError("IO", `Cannot lock a file: ${reason}`);

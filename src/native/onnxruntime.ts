@@ -2,6 +2,7 @@
 
 import type { Pointer } from "bun:ffi";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
 import { addressOf, allocate, cString, stableByteLength } from "./memory.ts";
 import { OrtApi } from "./ort-api.ts";
@@ -22,10 +23,24 @@ export interface SessionOptions {
   readonly config?: Readonly<Record<string, string>> | undefined;
   /** Default: "all". "none" runs the graph as it is written. */
   readonly optimization?: keyof typeof optimizationLevels | undefined;
+  /** Also writes the graph as it is after optimization; see `OptimizedFiles`. */
+  readonly saveOptimized?: OptimizedFiles | undefined;
   /** Keeps the memory of a run for the next one. Default: true. */
   readonly arena?: boolean | undefined;
   /** Records a profile into `<profilePrefix>_<date>.json`; `endProfiling` completes it. */
   readonly profilePrefix?: string | undefined;
+}
+
+/**
+ * Two new files in one folder, and the second only where a weight is large enough. They fit this ONNX Runtime on this
+ * kind of CPU alone. Graphs with bodies (If, Loop) do not always survive it: load the result before trusting it.
+ */
+export interface OptimizedFiles {
+  readonly folder: string;
+  readonly graphName: string;
+  /** Weights of `minWeightBytes` and more go there, so that they can be mapped. */
+  readonly weightsName: string;
+  readonly minWeightBytes: number;
 }
 
 const severityFatal = 4; // it writes to stderr by itself; what goes wrong comes back as a status anyway
@@ -127,6 +142,11 @@ export class OnnxRuntime implements Disposable {
       api.check(functions.SetInterOpNumThreads(settings, 1), action);
       const level = optimizationLevels[options.optimization ?? "all"];
       api.check(functions.SetSessionGraphOptimizationLevel(settings, level), action);
+      if (options.saveOptimized !== undefined) {
+        const { folder, graphName } = options.saveOptimized;
+        const path = cString(join(folder, graphName));
+        api.check(functions.SetOptimizedModelFilePath(settings, addressOf(path)), action);
+      }
       if (options.arena === false) api.check(functions.DisableCpuMemArena(settings), action);
       if (options.profilePrefix !== undefined) {
         const prefix = cString(options.profilePrefix);
@@ -152,7 +172,7 @@ export class OnnxRuntime implements Disposable {
 }
 
 function configOf(options: SessionOptions): Record<string, string> {
-  const { externalDataFolder, lowMemory = false, config } = options;
+  const { externalDataFolder, lowMemory = false, saveOptimized, config } = options;
   return {
     // Waiting threads sleep. Spinning costs a core while idle and a third of the throughput when several runs compete.
     "session.intra_op.allow_spinning": "0",
@@ -167,6 +187,14 @@ function configOf(options: SessionOptions): Record<string, string> {
     ...(externalDataFolder === undefined
       ? {}
       : { "session.model_external_initializers_file_folder_path": externalDataFolder }),
+    ...(saveOptimized === undefined
+      ? {}
+      : {
+          "session.optimized_model_external_initializers_file_name": saveOptimized.weightsName,
+          "session.optimized_model_external_initializers_min_size_in_bytes": String(
+            saveOptimized.minWeightBytes,
+          ),
+        }),
     ...config,
   };
 }

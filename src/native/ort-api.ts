@@ -24,6 +24,8 @@ export const ortFunctions = {
   Run: { args: ["ptr", "ptr", "ptr", "ptr", "u64", "ptr", "u64", "ptr"], returns: status },
   // (OrtSessionOptions** out)
   CreateSessionOptions: { args: ["ptr"], returns: status },
+  // (OrtSessionOptions*, const char* path)
+  SetOptimizedModelFilePath: { args: ["ptr", "ptr"], returns: status },
   // (OrtSessionOptions*, const char* prefix)
   EnableProfiling: { args: ["ptr", "ptr"], returns: status },
   // (OrtSessionOptions*)

@@ -10,6 +10,7 @@ export const ortSlots = {
   CreateSessionFromArray: 8,
   Run: 9,
   CreateSessionOptions: 10,
+  SetOptimizedModelFilePath: 11,
   EnableProfiling: 14,
   DisableCpuMemArena: 19,
   SetSessionLogSeverityLevel: 22,
