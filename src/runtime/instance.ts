@@ -1,9 +1,10 @@
-// Our side of one worker: requests and their answers, and an end that cannot hang.
+// Our side of one worker or child process: requests and their answers, and an end that cannot hang.
 
 import { CoremlxError } from "../core/errors.ts";
 import type { CancelHandle } from "../engines/engine.ts";
 import { clearTerminate, setTerminate } from "../native/onnxruntime.ts";
-import type { Envelope, Replies, ReplyEnvelope, Request, WireError } from "./protocol.ts";
+import { type Channel, type Isolation, openChannel } from "./channel.ts";
+import type { Replies, ReplyEnvelope, Request, WireError } from "./protocol.ts";
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -14,26 +15,33 @@ interface Waiting {
 const closeGraceMs = 2_000;
 
 /**
- * One worker thread, which answers one request after the other. Invariant: every call settles when the worker answers
+ * One worker thread or child process, which answers one request after the other. Invariant: every call settles when the worker answers
  * or ends. Nothing here gives up on a call: who stops waiting for one calls `cancel`, and `abandon` when that does not help.
  */
 export class Instance implements AsyncDisposable {
-  readonly #worker: Worker;
+  readonly #channel: Channel;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #ended: CoremlxError | undefined;
   #cancel: CancelHandle | undefined;
 
-  constructor() {
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href);
-    this.#worker.onmessage = (event: MessageEvent<ReplyEnvelope>) => this.#settle(event.data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#end(new CoremlxError("NATIVE", `The worker failed: ${event.message}`));
-    };
-    this.#worker.addEventListener("close", () => {
-      this.#end(new CoremlxError("UNAVAILABLE", "The worker has ended"));
+  constructor(isolation: Isolation = "worker") {
+    this.#channel = openChannel(isolation, {
+      onReply: (reply) => this.#settle(reply),
+      onEnd: (reason) => this.#end(reason),
     });
+  }
+
+  /** Tensors can be handed over by their address. */
+  get sharesMemory(): boolean {
+    return this.#channel.sharesMemory;
+  }
+  /** Giving it up leaves nothing behind that could still write to memory of ours. */
+  get isKillable(): boolean {
+    return !this.#channel.sharesMemory;
+  }
+  get pid(): number {
+    return this.#channel.pid;
   }
 
   /** It will answer nothing more. */
@@ -48,7 +56,7 @@ export class Instance implements AsyncDisposable {
     return new Promise<Replies[T]>((resolve, reject) => {
       // The worker answers each request with the reply of its type; structured clone loses the static type.
       this.#waiting.set(id, { resolve: (value) => resolve(value as Replies[T]), reject });
-      this.#worker.postMessage({ id, request } satisfies Envelope);
+      this.#channel.post({ id, request });
     });
   }
 
@@ -69,10 +77,10 @@ export class Instance implements AsyncDisposable {
     return true;
   }
 
-  /** Gives up on a worker that hangs in native code: its thread stays, and so does all that it may still touch. */
+  /** Gives up on one that hangs in native code. A thread stays, and so does all that it may still touch; a process is gone. */
   abandon(): void {
     this.#end(new CoremlxError("UNAVAILABLE", "The worker hung and was given up"));
-    this.#worker.terminate();
+    this.#channel.terminate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -83,7 +91,7 @@ export class Instance implements AsyncDisposable {
       await Promise.race([closed, Bun.sleep(closeGraceMs)]);
     }
     this.#end(new CoremlxError("UNAVAILABLE", "The model is closed"));
-    this.#worker.terminate();
+    this.#channel.terminate();
   }
 
   #settle(reply: ReplyEnvelope): void {

@@ -8,6 +8,8 @@ import { interrupted } from "./deadline.ts";
 export interface PoolMember extends AsyncDisposable {
   /** It will answer nothing more. */
   readonly isEnded: boolean;
+  /** Giving it up ends what it does; else its thread goes on. */
+  readonly isKillable: boolean;
   /** Gives up on it while it may still be busy. */
   abandon(): void;
 }
@@ -222,7 +224,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const settled = () => {
       clearTimeout(timer);
       onOver();
-      if (isHung) return this.#welcomeBack(instance);
+      if (isHung) return instance.isKillable ? undefined : this.#welcomeBack(instance);
       this.#draining.delete(instance);
       this.#takeBack(instance);
     };
@@ -230,6 +232,13 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   }
 
   #giveUp(instance: I): void {
+    if (instance.isKillable) {
+      this.#alive.delete(instance);
+      this.#counts.replaced++;
+      instance.abandon();
+      this.#grow();
+      return;
+    }
     this.#counts.abandoned++;
     this.#alive.delete(instance);
     this.#telemetry.log("error", "A prediction hangs: its worker is given up and replaced", {

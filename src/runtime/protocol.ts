@@ -62,6 +62,12 @@ export interface RunRequest {
   readonly outputs: readonly SharedTensor[];
 }
 
+/** The same with tensors that travel: for instances in a process of their own. */
+export interface RunCopiesRequest {
+  readonly type: "runCopies";
+  readonly inputs: ReadonlyMap<string, Tensor>;
+}
+
 export interface RunReply {
   readonly results: ReadonlyMap<string, Tensor>;
   /** Inside the engine, without the hand-over between threads. */
@@ -79,13 +85,20 @@ export interface PredictReply {
   readonly runMs: number;
 }
 
-export type Request = LoadRequest | AdoptRequest | RunRequest | PredictRequest | { readonly type: "close" };
+export type Request =
+  | LoadRequest
+  | AdoptRequest
+  | RunRequest
+  | RunCopiesRequest
+  | PredictRequest
+  | { readonly type: "close" };
 
 /** The answer to each request. */
 export interface Replies {
   readonly load: LoadReply;
   readonly adopt: CancelHandle;
   readonly run: RunReply;
+  readonly runCopies: RunReply;
   readonly predict: PredictReply;
   readonly close: undefined;
 }

@@ -25,6 +25,8 @@ type Running =
   | { readonly kind: "owner"; readonly engine: Engine; readonly model: Model; readonly loaded: LoadedModel }
   | { readonly kind: "guest"; readonly engine: Engine; readonly graph: LoadedGraph };
 
+const nowhere: ReadonlyMap<string, Tensor> = new Map();
+
 /** Owns what it loads. Invariant: `close` gives everything back, also after a failed load. */
 export class ModelService {
   #running: Running | undefined;
@@ -38,6 +40,8 @@ export class ModelService {
         return this.#adopt(request);
       case "run":
         return this.#run(request);
+      case "runCopies":
+        return this.#runOn(request.inputs, nowhere);
       case "predict":
         return this.#predict(request);
       case "close":
@@ -91,8 +95,10 @@ export class ModelService {
   }
 
   #run(request: RunRequest): RunReply {
-    const inputs = this.#tensors(request.inputs);
-    const outputs = this.#tensors(request.outputs);
+    return this.#runOn(this.#tensors(request.inputs), this.#tensors(request.outputs));
+  }
+
+  #runOn(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): RunReply {
     const graph = this.#graph;
     const started = performance.now();
     const results = graph.run(inputs, outputs);

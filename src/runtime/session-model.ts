@@ -9,6 +9,7 @@ import type { Meters } from "../core/telemetry.ts";
 import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
 import type { EngineName } from "../engines/engine.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
+import { MemoryViews } from "../native/memory.ts";
 import type { ModelBreaker } from "./breaker.ts";
 import type { BufferLease, BufferPool } from "./buffer-pool.ts";
 import { interrupted, type Patience, within } from "./deadline.ts";
@@ -17,7 +18,7 @@ import { type InlineGraph, InlineTrial } from "./inline-graph.ts";
 import { ModelMeter } from "./model-meter.ts";
 import type { InstanceLease, ModelPool } from "./model-pool.ts";
 import type { OutputLease, OutputStore } from "./outputs.ts";
-import type { LoadReply, SharedTensor } from "./protocol.ts";
+import type { LoadReply, RunReply, SharedTensor } from "./protocol.ts";
 import { share } from "./shared-tensor.ts";
 import { ModelState, type StateTurn } from "./state.ts";
 import type { ModelStats } from "./stats.ts";
@@ -331,11 +332,8 @@ export class SessionModel implements AsyncDisposable {
       }
       const inputMs = performance.now() - started;
       instance.prepareRun();
-      const call = instance.call({
-        type: "run",
-        inputs: [...prepared, ...(turn?.inputs ?? [])],
-        outputs: [...places.map((place) => share(place.name, place.lease)), ...(turn?.outputs ?? [])],
-      });
+      const wanted = [...places.map((place) => share(place.name, place.lease)), ...(turn?.outputs ?? [])];
+      const call = callGraph(instance, [...prepared, ...(turn?.inputs ?? [])], wanted);
       const { results, runMs } = await within(call, "predict", patience).catch((error: unknown) => {
         if (!isGivenUp(error)) throw error;
         // The engine may still be writing: nothing of this call goes back before it has really ended.
@@ -437,6 +435,29 @@ export function modelNameOf(path: string): string {
 /** Our own waiting ended, not the engine's work: `within` gave up. */
 function isGivenUp(error: unknown): boolean {
   return error instanceof CoremlxError && (error.code === "DEADLINE" || error.code === "INTERRUPTED");
+}
+
+/** By address where the instance shares our memory; else the tensors travel, and results are put where they belong. */
+async function callGraph(
+  instance: Instance,
+  inputs: readonly SharedTensor[],
+  outputs: readonly SharedTensor[],
+): Promise<RunReply> {
+  if (instance.sharesMemory) return instance.call({ type: "run", inputs, outputs });
+  const views = new MemoryViews();
+  const bytesOf = ({ address, byteLength }: SharedTensor) => views.at(address, byteLength);
+  const copies = inputs.map((input): [string, Tensor] => {
+    return [input.name, { dtype: input.dtype, shape: input.shape, bytes: bytesOf(input).slice() }];
+  });
+  const { results, runMs } = await instance.call({ type: "runCopies", inputs: new Map(copies) });
+  const rest = new Map(results);
+  for (const output of outputs) {
+    const result = rest.get(output.name);
+    if (result?.bytes.byteLength !== output.byteLength) continue;
+    bytesOf(output).set(result.bytes);
+    rest.delete(output.name);
+  }
+  return { results: rest, runMs };
 }
 
 type Lend = (dtype: Tensor["dtype"], shape: readonly number[]) => BufferLease;

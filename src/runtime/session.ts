@@ -8,9 +8,11 @@ import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { within } from "./deadline.ts";
+import type { Isolation } from "./channel.ts";
 import { InlineGraph } from "./inline-graph.ts";
 import { Instance } from "./instance.ts";
 import { ModelPool } from "./model-pool.ts";
+import type { LoadRequest } from "./protocol.ts";
 import { OutputStore } from "./outputs.ts";
 import { modelNameOf, SessionModel } from "./session-model.ts";
 import type { SessionStats } from "./stats.ts";
@@ -46,6 +48,8 @@ export interface LoadModelOptions {
   readonly device?: DeviceRequest | undefined;
   /** Predictions that may run at once; instances beyond the first are made when they are needed. Default 1. */
   readonly instances?: number | undefined;
+  /** "process": each instance in a process of its own, which survives crashes and copies tensors. Default "worker". */
+  readonly isolation?: Isolation | undefined;
   /** Threads of one prediction. Default: all cores for a single instance, 1 for several. */
   readonly threads?: number | undefined;
   /** Callers that may wait for an instance. Default 1024. */
@@ -106,21 +110,20 @@ export class Session implements AsyncDisposable {
   /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE, INTERRUPTED. */
   async load(path: string, options: LoadModelOptions = {}): Promise<SessionModel> {
     const engine = this.#engineOptions();
-    const { instances: maximum = 1, telemetry = this.#options.telemetry ?? silent } = {
-      ...options,
-      telemetry: this.#options.telemetry,
+    const { instances: maximum = 1, isolation = "worker" } = options;
+    const { telemetry = silent } = this.#options;
+    const request: LoadRequest = {
+      type: "load",
+      path: resolve(path),
+      engine,
+      functionName: options.functionName,
+      device: options.device ?? "auto",
+      threads: options.threads ?? (maximum === 1 ? availableParallelism() : 1),
+      withDigest: options.withDigest ?? false,
     };
-    const first = new Instance();
+    const first = new Instance(isolation);
     try {
-      const loading = first.call({
-        type: "load",
-        path: resolve(path),
-        engine,
-        functionName: options.functionName,
-        device: options.device ?? "auto",
-        threads: options.threads ?? (maximum === 1 ? availableParallelism() : 1),
-        withDigest: options.withDigest ?? false,
-      });
+      const loading = first.call(request);
       const { signal } = options;
       const reply = await within(loading, "load", {
         signal,
@@ -128,7 +131,7 @@ export class Session implements AsyncDisposable {
         timeoutMs: 0,
       });
       const { graph } = reply;
-      if (graph) first.allowCancel(graph.cancel);
+      if (graph && first.sharesMemory) first.allowCancel(graph.cancel);
       const pool = new ModelPool({
         ...poolDefaults,
         ...definedOf({
@@ -138,7 +141,9 @@ export class Session implements AsyncDisposable {
           maxAbandoned: options.maxAbandoned,
         }),
         first,
-        create: graph && (() => joinGraph(engine, graph.share)),
+        create: first.sharesMemory
+          ? graph && (() => joinGraph(engine, graph.share))
+          : () => loadAgain(request),
         maximum,
         telemetry,
       });
@@ -151,7 +156,9 @@ export class Session implements AsyncDisposable {
         outputStore: this.#outputs,
         meters: telemetry.meters,
         openInline:
-          graph && options.inline === "auto" ? () => InlineGraph.open(engine, graph.share) : undefined,
+          graph && first.sharesMemory && options.inline === "auto"
+            ? () => InlineGraph.open(engine, graph.share)
+            : undefined,
         onClose: () => this.#models.delete(model),
       });
       this.#models.add(model);
@@ -179,6 +186,18 @@ async function joinGraph(engine: EngineOptions, share: { readonly session: numbe
   const instance = new Instance();
   try {
     instance.allowCancel(await instance.call({ type: "adopt", engine, share }));
+    return instance;
+  } catch (error) {
+    instance.abandon();
+    throw error;
+  }
+}
+
+/** One more process with the whole model of its own. */
+async function loadAgain(request: LoadRequest): Promise<Instance> {
+  const instance = new Instance("process");
+  try {
+    await instance.call({ ...request, withDigest: false });
     return instance;
   } catch (error) {
     instance.abandon();

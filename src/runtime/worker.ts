@@ -1,7 +1,8 @@
 // The thread an instance runs its blocking native calls in. Also an entry point of the executable: see scripts/build.ts.
 
-import type { Envelope, ReplyEnvelope } from "./protocol.ts";
-import { ModelService, toWireError } from "./service.ts";
+import type { Envelope } from "./protocol.ts";
+import { ModelService } from "./service.ts";
+import { replyTo } from "./worker-reply.ts";
 
 declare const self: Worker;
 
@@ -9,16 +10,7 @@ const service = new ModelService();
 let turn: Promise<void> = Promise.resolve();
 
 self.onmessage = (event: MessageEvent<Envelope>) => {
-  const { id, request } = event.data;
   turn = turn.then(async () => {
-    self.postMessage(await reply(id, service.answer(request)));
+    self.postMessage(await replyTo(service, event.data));
   });
 };
-
-async function reply(id: number, answer: Promise<unknown>): Promise<ReplyEnvelope> {
-  try {
-    return { id, ok: true, value: await answer };
-  } catch (error) {
-    return { id, ok: false, error: toWireError(error) };
-  }
-}

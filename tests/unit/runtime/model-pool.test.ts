@@ -12,6 +12,7 @@ import { rejectionOf } from "../../support/codec-fixtures.ts";
 
 class Member implements PoolMember {
   isEnded = false;
+  isKillable = false;
   isDisposed = false;
   isAbandoned = false;
   readonly name: string;
@@ -255,6 +256,19 @@ describe("instances that break", () => {
     await settle();
     using back = await pool.acquire();
     expect(back.instance).toBe(first);
+  });
+
+  test("an instance that can be killed is, and leaves no thread behind", async () => {
+    const { pool } = openPool({ maximum: 1, hangMs: 1 });
+    const lease = await pool.acquire();
+    lease.instance.isKillable = true;
+    const call = openCall();
+    lease.abandon(call.promise, () => {});
+    using replacement = await pool.acquire();
+    expect(replacement.instance.name).toBe("guest 1");
+    expect(lease.instance.isAbandoned).toBe(true);
+    expect(pool.stats).toMatchObject({ abandonedThreads: 0, replaced: 1 });
+    call.reject(new Error("killed"));
   });
 
   test("closing beside a hung thread leaves alone what it may still read", async () => {
