@@ -14,6 +14,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
   const { model, engine, environment, cold, memory, steady } = result;
   const { tool, os, cpu } = environment;
   const first = cold.first === null ? "not reached" : formatLatency(cold.first.latencyMs);
+  const cache = cold.cache === "warm" ? " (from the cache)" : "";
   const version = `coremlx ${tool.version}${tool.commit === null ? "" : ` (${tool.commit.slice(0, 12)})`}`;
   const head = [
     paint("bold", plainLine(basename(model.path))),
@@ -24,7 +25,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
     ),
     paint("dim", describeLoad(result)),
     "",
-    `cold start  open ${formatMs(cold.openMs)} · load ${formatMs(cold.loadMs)} · first prediction ${first}`,
+    `cold start  open ${formatMs(cold.openMs)} · load ${formatMs(cold.loadMs)}${cache} · first prediction ${first}`,
   ];
   if (steady === null) return [...head, "", "interrupted before the measurement began"].join("\n");
   const rows = latencyRows(steady);
@@ -43,7 +44,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
       : []),
     `processors  ${describeCpu(steady)}`,
     `memory      ${describeMemory(steady, memory)}`,
-    ...(result.pool === null ? [] : [`buffers     ${describeBuffers(result.pool)}`]),
+    ...(result.pool?.buffers ? [`buffers     ${describeBuffers(result.pool.buffers)}`] : []),
   ].join("\n");
 }
 
@@ -86,15 +87,16 @@ function formatRate(rate: number): string {
   return rate >= 100 ? formatCount(Math.round(rate)) : rate.toPrecision(3);
 }
 
-function describeLoad({ configuration }: BenchResult): string {
+function describeLoad({ configuration, pool }: BenchResult): string {
   const { load, warmup, measure, instances, threads, inputs } = configuration;
   const callers =
     load.mode === "closed"
       ? `${load.concurrency} ${load.concurrency === 1 ? "caller" : "callers"}`
       : `${load.ratePerSecond} calls a second, ${load.arrivals === "fixed" ? "evenly spaced" : "Poisson"}`;
+  const isInline = pool?.isInline ? " (in the caller's thread)" : "";
   return [
     callers,
-    `instances ${instances ?? 1}`,
+    `instances ${instances ?? 1}${isInline}`,
     `threads ${threads ?? "auto"}`,
     `inputs ${plainLine(inputs)}`,
     `warm-up ${describeExtent(warmup)}`,
@@ -190,8 +192,9 @@ function describeMemory(
   return parts.join(" · ");
 }
 
-function describeBuffers({ buffers }: NonNullable<BenchResult["pool"]>): string {
-  const { acquired, hitRatio, allocatedBytes, heldBytes } = buffers;
+type Buffers = NonNullable<NonNullable<BenchResult["pool"]>["buffers"]>;
+
+function describeBuffers({ acquired, hitRatio, allocatedBytes, heldBytes }: Buffers): string {
   const parts = [`${formatBytes(heldBytes)} held`];
   if (hitRatio !== null)
     parts.unshift(`${formatCount(acquired)} lent, ${(hitRatio * 100).toFixed(2)} % hits`);

@@ -21,6 +21,8 @@ export interface BenchModel extends AsyncDisposable {
   readonly device: string;
   readonly digest: string | undefined;
   readonly timings: { readonly openMs: number; readonly loadMs: number };
+  /** It runs in the caller's own thread. */
+  readonly isInline?: boolean;
   readonly stats?: ModelStats;
   predictTimed(
     inputs: FeatureValues,
@@ -44,6 +46,7 @@ export interface BenchOptions {
   readonly device?: LoadModelOptions["device"];
   readonly threads?: LoadModelOptions["threads"];
   readonly instances?: LoadModelOptions["instances"];
+  readonly inline?: LoadModelOptions["inline"];
   /** The values of every prediction, and where they come from. Default: seeded random ones. */
   readonly prepareInputs?: (model: BenchModel) => Promise<BenchInputs>;
   /** Ends the measurement; what was measured by then is the result. */
@@ -85,6 +88,7 @@ export async function runBench(
     device: options.device,
     threads: options.threads,
     instances: options.instances,
+    inline: options.inline,
     ...(load.mode === "closed" ? { queueLimit: load.concurrency } : {}),
     signal,
     withDigest: true,
@@ -96,7 +100,7 @@ export async function runBench(
   options.onProgress?.({ phase: "first" });
   const first = await predictFirst(model, inputs.values, { ...options, clock });
   const afterFirstBytes = first === null ? null : probe.rssBytes();
-  const buffers = bufferCounts(session);
+  const buffers = session.stats?.bufferPool;
   const steady =
     first === null ? null : await measureSteady(model, inputs.values, { ...options, clock, probe });
   return {
@@ -112,7 +116,7 @@ export async function runBench(
     },
     engine: { name: model.engine, version: model.engineVersion, device: model.device },
     configuration: describeConfiguration(options, inputs.description),
-    cold: { ...model.timings, first },
+    cold: { ...model.timings, cache: model.stats?.load.cache ?? null, first },
     memory: { beforeLoadBytes, afterLoadBytes, afterFirstBytes },
     steady,
     pool: describePool(session, model, buffers),
@@ -196,35 +200,41 @@ function shareOf({ completed, failed, elapsedMs }: LiveFigures, { count, duratio
   return Math.min(1, Math.max(byCount, elapsedMs / (durationMs ?? Number.POSITIVE_INFINITY)));
 }
 
-function bufferCounts({ stats }: BenchSession) {
-  return { acquired: 0, hits: 0, allocationsAvoided: 0, allocatedBytes: 0, ...stats?.bufferPool };
-}
-
-/** `before`: the counts after the first prediction. */
+/** `before`: the counts of the buffers after the first prediction. */
 function describePool(
   session: BenchSession,
   model: BenchModel,
-  before: ReturnType<typeof bufferCounts>,
+  before: SessionStats["bufferPool"],
 ): BenchResult["pool"] {
   const { stats } = model;
-  const buffers = session.stats?.bufferPool;
-  if (stats === undefined || buffers === undefined) return null;
-  const { instances, replaced, recycled, waitingHighWater, refused } = stats.pool;
-  const acquired = buffers.acquired - before.acquired;
+  if (stats === undefined) return null;
+  const { instances, queue, breaker } = stats;
   return {
-    instances,
-    replaced,
-    recycled,
-    mostWaiting: waitingHighWater,
-    refused,
-    buffers: {
-      acquired,
-      hitRatio: acquired > 0 ? (buffers.hits - before.hits) / acquired : null,
-      avoidedRatio: acquired > 0 ? (buffers.allocationsAvoided - before.allocationsAvoided) / acquired : null,
-      allocatedBytes: buffers.allocatedBytes - before.allocatedBytes,
-      heldBytes: buffers.heldBytes,
-      highWaterBytes: buffers.highWaterBytes,
-    },
+    instances: instances.idle + instances.busy + instances.poisoned,
+    isInline: model.isInline ?? false,
+    replaced: instances.replaced,
+    recycled: instances.recycled,
+    mostWaiting: queue.highWater,
+    refused: queue.rejected,
+    breakerTrips: breaker.trips,
+    buffers: describeBuffers(before, session.stats?.bufferPool),
+  };
+}
+
+function describeBuffers(
+  before: SessionStats["bufferPool"],
+  after: SessionStats["bufferPool"],
+): NonNullable<BenchResult["pool"]>["buffers"] {
+  if (before === undefined || after === undefined) return null;
+  const acquired = after.acquired - before.acquired;
+  const ratio = (count: number) => (acquired > 0 ? count / acquired : null);
+  return {
+    acquired,
+    hitRatio: ratio(after.hits - before.hits),
+    avoidedRatio: ratio(after.allocationsAvoided - before.allocationsAvoided),
+    allocatedBytes: after.allocatedBytes - before.allocatedBytes,
+    heldBytes: after.heldBytes,
+    highWaterBytes: after.highWaterBytes,
   };
 }
 
@@ -244,6 +254,7 @@ function describeConfiguration(options: BenchOptions, inputs: string): BenchResu
     measure: { count: measure.count ?? null, durationMs: measure.durationMs ?? null },
     timeoutMs: options.timeoutMs,
     instances: options.instances ?? null,
+    inline: options.inline === "auto" ? "auto" : "never",
     threads: options.threads ?? null,
     requestedDevice: options.device ?? "auto",
     inputs,

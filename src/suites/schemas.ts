@@ -74,6 +74,9 @@ const configuration = Type.Object(
     measure: extent,
     timeoutMs: ms("longest wait for one prediction"),
     instances: nullable(Type.Union([count(), Type.Literal("auto")], { description: "at most" })),
+    inline: Type.Union([Type.Literal("auto"), Type.Literal("never")], {
+      description: "whether a small model may run in the caller's thread",
+    }),
     threads: nullable(count("for one prediction; null: the engine's choice")),
     requestedDevice: Type.String(),
     inputs: Type.String({ description: "where the values came from" }),
@@ -85,6 +88,11 @@ const cold = Type.Object(
   {
     openMs: ms("reading and checking the model's files"),
     loadMs: ms("lowering or compiling, and loading into the engine"),
+    cache: nullable(
+      Type.Union([Type.Literal("cold"), Type.Literal("warm")], {
+        description: "warm: the compile cache had it; null: not known",
+      }),
+    ),
     first: nullable(
       Type.Object(
         { latencyMs: ms("as the caller saw it"), runMs: ms("inside the engine") },
@@ -173,20 +181,24 @@ const share = nullable(Type.Number({ minimum: 0, maximum: 1 }));
 const pool = Type.Object(
   {
     instances: count("alive at the end"),
+    isInline: Type.Boolean({ description: "so small that it runs in the caller's thread" }),
     replaced: count("for hanging or breaking"),
     recycled: count(),
     mostWaiting: count("calls that waited for an instance at once"),
     refused: count("calls that found the queue full"),
-    buffers: Type.Object(
-      {
-        acquired: count(),
-        hitRatio: share,
-        avoidedRatio: share,
-        allocatedBytes: count(),
-        heldBytes: count("at the end"),
-        highWaterBytes: count(),
-      },
-      { ...record, description: "tensor memory, since the first prediction; ratios of what was acquired" },
+    breakerTrips: count(),
+    buffers: nullable(
+      Type.Object(
+        {
+          acquired: count(),
+          hitRatio: share,
+          avoidedRatio: share,
+          allocatedBytes: count(),
+          heldBytes: count("at the end"),
+          highWaterBytes: count(),
+        },
+        { ...record, description: "tensor memory, since the first prediction; ratios of what was acquired" },
+      ),
     ),
   },
   record,

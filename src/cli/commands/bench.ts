@@ -40,6 +40,7 @@ export const bench = command({
       valueHint: "N",
       description: "most predictions that run at once (default: 1)",
     },
+    inline: { type: "boolean", description: "let a small model run in the caller's own thread" },
     threads: {
       type: "string",
       valueHint: "N",
@@ -76,6 +77,7 @@ export const bench = command({
       load: readLoad(flags),
       instances: flags.instances === undefined ? undefined : parseCount(flags.instances, "instances"),
       threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
+      inline: flags.inline ? ("auto" as const) : (false as const),
       warmup: readWarmup(flags.warmup),
       measure: readExtent(flags),
       timeoutMs: parseDuration(flags.timeout, "timeout"),

@@ -87,6 +87,14 @@ describe("a bench on paper", () => {
     );
   });
 
+  test("says where a model came from the cache, and where it runs in the caller's thread", () => {
+    const pool = benchResult.pool && { ...benchResult.pool, isInline: true };
+    const cold = { ...benchResult.cold, cache: "warm" as const };
+    const lines = linesOf({ ...benchResult, cold, pool });
+    expect(lines[3]).toStartWith("4 callers · instances 2 (in the caller's thread) · ");
+    expect(lines[5]).toBe("cold start  open 12 ms · load 345 ms (from the cache) · first prediction 20.5 ms");
+  });
+
   test("says that it was interrupted, and when nothing had been measured by then", () => {
     expect(linesOf({ ...benchResult, isInterrupted: true })).toContain(
       "steady      1,000 predictions in 10 s · 100/s · none failed, interrupted",

@@ -133,7 +133,12 @@ describe("bench", () => {
     // The first takes 200 ms, three more 50 ms, then 9 ms.
     const { run, model } = setUp((call) => (call === 0 ? 200 : call <= 3 ? 50 : 9));
     const result = await run();
-    expect(result.cold).toEqual({ openMs: 12, loadMs: 34, first: { latencyMs: 201, runMs: 200 } });
+    expect(result.cold).toEqual({
+      openMs: 12,
+      loadMs: 34,
+      cache: null,
+      first: { latencyMs: 201, runMs: 200 },
+    });
     const steady = steadyOf(result);
     expect(steady).toMatchObject({
       elapsedMs: 1_000,
@@ -275,6 +280,7 @@ describe("bench", () => {
         device: "cpu",
         threads: 3,
         instances: 2,
+        inline: undefined,
         queueLimit: 4,
         signal: undefined,
         withDigest: true,
@@ -286,6 +292,7 @@ describe("bench", () => {
       measure: { count: null, durationMs: 500 },
       timeoutMs: 5_000,
       instances: 2,
+      inline: "never",
       threads: 3,
       requestedDevice: "cpu",
       inputs: "random, seed 0",
@@ -437,6 +444,7 @@ test("a real model, measured for a moment, gives a valid and plausible result", 
     warmup: { count: 5 },
     measure: { count: 40 },
     timeoutMs: 10_000,
+    instances: 2,
     threads: 1,
   });
   expect(parseBenchResult(JSON.parse(JSON.stringify(result)), "it")).toEqual(result);
@@ -446,6 +454,6 @@ test("a real model, measured for a moment, gives a valid and plausible result", 
   expect(run?.p50Ms ?? 0).toBeLessThan(latency?.p50Ms ?? 0);
   expect(result.memory.afterLoadBytes).toBeGreaterThan(result.memory.beforeLoadBytes / 2);
   expect(result.model.digest).toMatch(/^[0-9a-f]{64}$/);
-  expect(result.pool).toMatchObject({ replaced: 0, refused: 0 });
-  expect(result.pool?.buffers.hitRatio ?? 0).toBeGreaterThan(0.5);
+  expect(result.pool).toMatchObject({ isInline: false, replaced: 0, refused: 0, breakerTrips: 0 });
+  expect(result.pool?.buffers?.hitRatio ?? 0).toBeGreaterThan(0.5);
 });

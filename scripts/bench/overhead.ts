@@ -1,0 +1,102 @@
+// What session.predict adds to a bare run of ONNX Runtime: both in turn, pair by pair, so that the machine's moods cancel.
+
+import { openSession, type LoadModelOptions } from "../../src/runtime/session.ts";
+import { type Interval, median, bootstrapInterval, pairedRatio } from "../../src/suites/stats.ts";
+import { BareModel } from "./bare.ts";
+import type { Figure } from "./figure.ts";
+import { randomInputs, referenceModel, writeChainModel, writeTinyModel } from "./models.ts";
+
+const chainLinks = 20;
+
+export async function measureOverhead(folder: string, isQuick: boolean): Promise<Figure[]> {
+  const scale = isQuick ? 10 : 1;
+  const chain = await measurePairs(writeChainModel(folder, chainLinks), {}, { pairs: 300 / scale, each: 1 });
+  const tiny = writeTinyModel(folder);
+  const worker = await measurePairs(tiny, {}, { pairs: 400 / scale, each: 50 });
+  const inline = await measurePairs(tiny, { inline: "auto" }, { pairs: 400 / scale, each: 50 });
+  const figures: Figure[] = [
+    ratioFigure("session.predict over a bare run of some 10 ms", chain, { atMost: 1.01 }),
+    addedFigure("added to a tiny run, through a worker", worker, { atMost: 60 }),
+    addedFigure("added to a tiny run, inline", inline, { atMost: 10 }),
+  ];
+  const picture = referenceModel("mobilenet_v2_fp16");
+  if (picture !== undefined) {
+    const pairs = await measurePairs(picture, {}, { pairs: 100 / scale, each: 1 });
+    figures.push(
+      ratioFigure("the same with MobileNetV2, its picture converted and its classes named", pairs, undefined),
+    );
+  }
+  return figures;
+}
+
+type Pair = readonly [session: number, bare: number];
+
+/** Milliseconds of one call each. */
+async function measurePairs(
+  path: string,
+  options: LoadModelOptions,
+  { pairs, each }: { readonly pairs: number; readonly each: number },
+): Promise<readonly Pair[]> {
+  await using session = await openSession();
+  await using model = await session.load(path, { threads: 1, ...options });
+  using bare = await BareModel.open(path, 1);
+  const inputs = randomInputs(model, 0);
+  const predict = async () => {
+    const started = performance.now();
+    for (let i = 0; i < each; i++) await model.predict(inputs);
+    return (performance.now() - started) / each;
+  };
+  const run = () => {
+    const started = performance.now();
+    for (let i = 0; i < each; i++) bare.run();
+    return (performance.now() - started) / each;
+  };
+  for (let i = 0; i < 20; i++) {
+    await predict();
+    run();
+  }
+  const measured: Pair[] = [];
+  for (let i = 0; i < pairs; i++) {
+    // Every other pair in the opposite order, so that neither always follows the other's cache.
+    if (i % 2 === 0) {
+      const first = await predict();
+      measured.push([first, run()]);
+    } else {
+      const first = run();
+      measured.push([await predict(), first]);
+    }
+  }
+  if (options.inline === "auto" && !model.isInline) throw new Error("The model was not run inline");
+  return measured;
+}
+
+function ratioFigure(name: string, pairs: readonly Pair[], limit: Figure["limit"]): Figure {
+  const ratio = pairedRatio(pairs);
+  const bareMs = median(pairs.map(([, bare]) => bare));
+  return {
+    name,
+    value: ratio.estimate,
+    unit: "times",
+    limit,
+    note: `95 %: ${describe(ratio, 4)}; bare ${bareMs.toFixed(2)} ms, ${pairs.length} pairs`,
+  };
+}
+
+function addedFigure(name: string, pairs: readonly Pair[], limit: Figure["limit"]): Figure {
+  const added = bootstrapInterval(
+    pairs.map(([session, bare]) => (session - bare) * 1_000),
+    median,
+  );
+  const bareUs = median(pairs.map(([, bare]) => bare)) * 1_000;
+  return {
+    name,
+    value: added.estimate,
+    unit: "µs",
+    limit,
+    note: `95 %: ${describe(added, 1)}; bare ${bareUs.toFixed(1)} µs, ${pairs.length} pairs of 50 calls`,
+  };
+}
+
+function describe({ low, high }: Interval, digits: number): string {
+  return `${low.toFixed(digits)} to ${high.toFixed(digits)}`;
+}

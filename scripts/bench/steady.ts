@@ -1,0 +1,56 @@
+// Steady state on a fixed shape: what a prediction allocates once everything is warm. Counts, so they are exact.
+
+import { heapStats } from "bun:jsc";
+import { openSession } from "../../src/runtime/session.ts";
+import { statsSince } from "../../src/runtime/block-pool-stats.ts";
+import { fitSlope } from "../../src/suites/stats.ts";
+import type { Figure } from "./figure.ts";
+import { randomInputs, writeWideModel } from "./models.ts";
+
+const warmup = 1_000;
+const blocks = 10;
+
+export async function measureSteadyState(folder: string, predictions: number): Promise<Figure[]> {
+  await using session = await openSession();
+  await using model = await session.load(writeWideModel(folder), { threads: 1 });
+  const inputs = randomInputs(model, 0);
+  const predict = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      using _ = await model.predictLeased(inputs);
+    }
+  };
+  await predict(warmup);
+  const heap: [number, number][] = [];
+  const before = session.stats.bufferPool;
+  for (let block = 1; block <= blocks; block++) {
+    await predict(Math.ceil(predictions / blocks));
+    Bun.gc(true);
+    heap.push([block * Math.ceil(predictions / blocks), heapStats().heapSize]);
+  }
+  const after = session.stats.bufferPool;
+  if (before === undefined || after === undefined) throw new Error("The session counts no buffers");
+  const counts = statsSince(before, after);
+  const slope = fitSlope(heap);
+  const note = `${predictions.toLocaleString("en-US")} predictions of 256 KiB in and out, after ${warmup} to warm up`;
+  return [
+    { name: "buffer hits", value: counts.hitRatio, unit: "", limit: { atLeast: 0.99 }, note },
+    { name: "allocations avoided", value: counts.avoidedRatio, unit: "", limit: { atLeast: 0.99 }, note: "" },
+    {
+      name: "tensor memory allocated per prediction",
+      value: counts.allocatedBytes / predictions,
+      unit: "bytes",
+      limit: { atMost: 0 },
+      note: "counted",
+    },
+    {
+      name: "JavaScript heap growth per prediction",
+      value: slope?.estimate ?? 0,
+      unit: "bytes",
+      limit: { atMost: 16 },
+      note:
+        slope === undefined
+          ? ""
+          : `95 %: ${slope.low.toFixed(1)} to ${slope.high.toFixed(1)}, heap after collection`,
+    },
+  ];
+}
