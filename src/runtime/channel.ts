@@ -4,9 +4,9 @@ import { CoremlxError } from "../core/errors.ts";
 import type { Envelope, ReplyEnvelope } from "./protocol.ts";
 
 export interface ChannelEvents {
-  onReply(reply: ReplyEnvelope): void;
+  readonly onReply: (reply: ReplyEnvelope) => void;
   /** It will answer nothing more. */
-  onEnd(reason: CoremlxError): void;
+  readonly onEnd: (reason: CoremlxError) => void;
 }
 
 export interface Channel {

@@ -6,8 +6,7 @@ import { replyTo } from "./worker-reply.ts";
 
 /** Never returns: the process ends with its parent, or when it is killed. */
 export async function serveParent(): Promise<never> {
-  const { send } = process;
-  if (send === undefined) {
+  if (!process.connected) {
     process.stderr.write("error: this argument is for coremlx itself\n");
     process.exit(2);
   }

@@ -67,7 +67,7 @@ describe("an engine in a process of its own", () => {
     for (let i = 0; i < 50 && outcomes.at(-1) !== "2"; i++) {
       outcomes.push(
         await model.predict(picture).then(
-          (outputs) => String(outputs.get("classLabel")),
+          (outputs) => labelOf(outputs),
           (error: { code: string }) => error.code,
         ),
       );
@@ -107,6 +107,11 @@ test("the hidden argument is of no use to others", async () => {
   expect(await child.exited).toBe(2);
   expect(await child.stderr.text()).toContain("for coremlx itself");
 });
+
+function labelOf(outputs: ReadonlyMap<string, FeatureValue>): string {
+  const label = outputs.get("classLabel");
+  return typeof label === "string" ? label : "no label";
+}
 
 /** The newest child of a process that is one of ours. */
 function childOf(pid: number): number {
