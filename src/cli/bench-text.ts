@@ -88,15 +88,16 @@ function formatRate(rate: number): string {
 }
 
 function describeLoad({ configuration, pool }: BenchResult): string {
-  const { load, warmup, measure, instances, threads, inputs } = configuration;
+  const { load, warmup, measure, instances, isolation, threads, inputs } = configuration;
   const callers =
     load.mode === "closed"
       ? `${load.concurrency} ${load.concurrency === 1 ? "caller" : "callers"}`
       : `${load.ratePerSecond} calls a second, ${load.arrivals === "fixed" ? "evenly spaced" : "Poisson"}`;
   const isInline = pool?.isInline ? " (in the caller's thread)" : "";
+  const where = isolation === "process" ? " (in processes of their own)" : isInline;
   return [
     callers,
-    `instances ${instances ?? 1}${isInline}`,
+    `instances ${instances ?? 1}${where}`,
     `threads ${threads ?? "auto"}`,
     `inputs ${plainLine(inputs)}`,
     `warm-up ${describeExtent(warmup)}`,
@@ -170,7 +171,8 @@ function describeFailures({ failures }: SteadyResult): string[] {
 function describeCpu({ cpu }: SteadyResult): string {
   const parts = [`${cpu.usedCores.toFixed(2)} busy`];
   if (cpu.perPredictionMs !== null) parts.push(`${formatLatency(cpu.perPredictionMs)} for each prediction`);
-  return [...parts, `${cpu.otherCores.toFixed(2)} busy for others`].join(" · ");
+  if (cpu.otherCores !== null) parts.push(`${cpu.otherCores.toFixed(2)} busy for others`);
+  return parts.join(" · ");
 }
 
 function describeMemory(

@@ -47,6 +47,7 @@ export interface BenchOptions {
   readonly threads?: LoadModelOptions["threads"];
   readonly instances?: LoadModelOptions["instances"];
   readonly inline?: LoadModelOptions["inline"];
+  readonly isolation?: LoadModelOptions["isolation"];
   /** The values of every prediction, and where they come from. Default: seeded random ones. */
   readonly prepareInputs?: (model: BenchModel) => Promise<BenchInputs>;
   /** Ends the measurement; what was measured by then is the result. */
@@ -89,6 +90,7 @@ export async function runBench(
     threads: options.threads,
     instances: options.instances,
     inline: options.inline,
+    isolation: options.isolation,
     ...(load.mode === "closed" ? { queueLimit: load.concurrency } : {}),
     signal,
     withDigest: true,
@@ -150,7 +152,8 @@ async function measureSteady(
   options: Timed & { readonly probe: Probe },
 ): Promise<SteadyResult | null> {
   const { clock, probe, load, warmup, measure, timeoutMs, onProgress, signal } = options;
-  const measurement = new Measurement({ clock, probe, measure });
+  const hasChildren = options.isolation === "process";
+  const measurement = new Measurement({ clock, probe, measure, hasChildren });
   let isMeasuring = false;
   using _memory = clock.every(memoryTickMs, () => {
     if (isMeasuring) measurement.tick();
@@ -255,6 +258,7 @@ function describeConfiguration(options: BenchOptions, inputs: string): BenchResu
     timeoutMs: options.timeoutMs,
     instances: options.instances ?? null,
     inline: options.inline === "auto" ? "auto" : "never",
+    isolation: options.isolation ?? "worker",
     threads: options.threads ?? null,
     requestedDevice: options.device ?? "auto",
     inputs,
@@ -273,7 +277,7 @@ const fewWindows = 5;
 export function findDoubts(steady: SteadyResult, load: Load): string[] {
   const doubts: string[] = [];
   const { cpu, latency, sendDelay } = steady;
-  if (cpu.otherCores > noticeableOtherCores) {
+  if (cpu.otherCores !== null && cpu.otherCores > noticeableOtherCores) {
     doubts.push(`Other programs kept ${cpu.otherCores.toFixed(1)} cores busy`);
   }
   const medians = steady.windows.filter((window) => window.completed >= fewCalls).map(({ p50Ms }) => p50Ms);

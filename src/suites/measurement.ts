@@ -13,6 +13,8 @@ export interface MeasurementOptions {
   readonly probe: Probe;
   /** How long it is to be: divides it into windows. */
   readonly measure: Extent;
+  /** Some of the work is done in processes of their own, which cannot be told from those of others. */
+  readonly hasChildren: boolean;
 }
 
 export interface LiveFigures {
@@ -200,7 +202,7 @@ export class Measurement {
   }
 
   #cpu(): SteadyResult["cpu"] {
-    const { clock, probe } = this.#options;
+    const { clock, probe, hasChildren } = this.#options;
     const now = probe.cpuMs();
     const userMs = now.userMs - this.#startCpu.userMs;
     const systemMs = now.systemMs - this.#startCpu.systemMs;
@@ -212,7 +214,7 @@ export class Measurement {
       systemMs,
       usedCores: share(userMs + systemMs),
       perPredictionMs: completed > 0 ? (userMs + systemMs) / completed : null,
-      otherCores: share(probe.machineBusyMs() - this.#startBusyMs - userMs - systemMs),
+      otherCores: hasChildren ? null : share(probe.machineBusyMs() - this.#startBusyMs - userMs - systemMs),
     };
   }
 }

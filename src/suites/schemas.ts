@@ -77,6 +77,9 @@ const configuration = Type.Object(
     inline: Type.Union([Type.Literal("auto"), Type.Literal("never")], {
       description: "whether a small model may run in the caller's thread",
     }),
+    isolation: Type.Union([Type.Literal("worker"), Type.Literal("process")], {
+      description: "process: memory and processor time of the engine are not in this result",
+    }),
     threads: nullable(count("for one prediction; null: the engine's choice")),
     requestedDevice: Type.String(),
     inputs: Type.String({ description: "where the values came from" }),
@@ -152,7 +155,12 @@ const steady = Type.Object(
         systemMs: ms(),
         usedCores: Type.Number({ minimum: 0, description: "processors this process kept busy on average" }),
         perPredictionMs: nullable(ms()),
-        otherCores: Type.Number({ minimum: 0, description: "processors that other programs kept busy" }),
+        otherCores: nullable(
+          Type.Number({
+            minimum: 0,
+            description: "processors that other programs kept busy; null: not known",
+          }),
+        ),
       },
       record,
     ),

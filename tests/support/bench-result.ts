@@ -65,6 +65,7 @@ export const benchResult: BenchResult = {
     timeoutMs: 5_000,
     instances: 2,
     inline: "never",
+    isolation: "worker",
     threads: null,
     requestedDevice: "auto",
     inputs: "random, seed 0",

@@ -41,6 +41,12 @@ export const bench = command({
       description: "most predictions that run at once (default: 1)",
     },
     inline: { type: "boolean", description: "let a small model run in the caller's own thread" },
+    isolation: {
+      type: "enum",
+      options: ["worker", "process"],
+      default: "worker",
+      description: "where the engine runs: in threads, or in processes that may crash",
+    },
     threads: {
       type: "string",
       valueHint: "N",
@@ -97,6 +103,7 @@ export const bench = command({
     const measured = await runBench(session, modelPath, {
       ...settings,
       functionName: flags.function,
+      isolation: flags.isolation,
       device: flags.device,
       prepareInputs: (model) =>
         prepareInputs(model, {

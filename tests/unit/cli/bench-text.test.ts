@@ -92,6 +92,11 @@ describe("a bench on paper", () => {
     const cold = { ...benchResult.cold, cache: "warm" as const };
     const lines = linesOf({ ...benchResult, cold, pool });
     expect(lines[3]).toStartWith("4 callers · instances 2 (in the caller's thread) · ");
+    const configuration = { ...benchResult.configuration, isolation: "process" as const };
+    const steady = { ...steadyResult, cpu: { ...steadyResult.cpu, otherCores: null } };
+    const apart = linesOf({ ...benchResult, configuration, steady });
+    expect(apart[3]).toStartWith("4 callers · instances 2 (in processes of their own) · ");
+    expect(apart).toContain("processors  0.50 busy · 5 ms for each prediction");
     expect(lines[5]).toBe("cold start  open 12 ms · load 345 ms (from the cache) · first prediction 20.5 ms");
   });
 

@@ -179,6 +179,13 @@ describe("bench", () => {
     expect(cpu.otherCores).toBeCloseTo(0.1, 9);
   });
 
+  test("cannot tell the processor time of others from that of children", async () => {
+    const result = await setUp(() => 9, { isolation: "process" }).run();
+    expect(steadyOf(result).cpu.otherCores).toBeNull();
+    expect(result.warnings).toEqual([]);
+    expect(result.configuration.isolation).toBe("process");
+  });
+
   test("thins the memory samples of a long run, and still knows its slope and its peak", async () => {
     const { memory } = steadyOf(await setUp(() => 99, { measure: { durationMs: 120_000 } }).run());
     expect(memory.samples.length).toBeWithin(250, 501);
@@ -281,6 +288,7 @@ describe("bench", () => {
         threads: 3,
         instances: 2,
         inline: undefined,
+        isolation: undefined,
         queueLimit: 4,
         signal: undefined,
         withDigest: true,
@@ -293,6 +301,7 @@ describe("bench", () => {
       timeoutMs: 5_000,
       instances: 2,
       inline: "never",
+      isolation: "worker",
       threads: 3,
       requestedDevice: "cpu",
       inputs: "random, seed 0",
