@@ -1,0 +1,15 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { defaultLimits as codecLimits } from "../../../src/codecs/limits.ts";
+import { defaultLimits as formatLimits } from "../../../src/formats/limits.ts";
+
+const page = readFileSync(resolve(import.meta.dir, "../../../docs/limits.md"), "utf8");
+
+test.each([...Object.entries(formatLimits), ...Object.entries(codecLimits)])(
+  "docs/limits.md states %s as it is",
+  (name, value) => {
+    const row = page.split("\n").find((line) => line.startsWith(`| \`${name}\` |`));
+    expect(row?.split("|")[2]?.trim()).toBe(Number(value).toLocaleString("en"));
+  },
+);
