@@ -113,7 +113,7 @@ export class OutputProcess implements AsyncDisposable {
   }
 
   async ask(order: Order): Promise<Answer> {
-    this.#child.stdin.write(`${JSON.stringify(order)}\n`);
+    await this.#child.stdin.write(`${JSON.stringify(order)}\n`);
     await this.#child.stdin.flush();
     const { value, done } = await this.#lines.next();
     if (done === true)

@@ -115,7 +115,7 @@ describe.if(linux)("a file's holders", () => {
     const output = other.stdout.getReader();
     await output.read();
     expect(isHeldElsewhere(fd)).toBe(true);
-    other.stdin.write("\n");
+    await other.stdin.write("\n");
     await other.stdin.end();
     await other.exited;
     expect(isHeldElsewhere(fd)).toBe(false);
