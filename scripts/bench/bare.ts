@@ -1,6 +1,7 @@
 // The same graph without coremlx around it: lowered, loaded into ONNX Runtime, run with tensors that are reused.
 
-import { elementCount, type Tensor, zeros } from "../../src/core/tensor.ts";
+import { generate } from "../../src/codecs/generate.ts";
+import { isTensor, type Tensor, zeros } from "../../src/core/tensor.ts";
 import { openModel } from "../../src/formats/open.ts";
 import { lower } from "../../src/lowering/lower.ts";
 import { locateOnnxRuntime } from "../../src/native/library.ts";
@@ -38,11 +39,8 @@ export class BareModel implements Disposable {
   private constructor(runtime: OnnxRuntime, session: OrtSession) {
     this.#runtime = runtime;
     this.session = session;
-    this.#inputs = new Map(session.inputs.map((info) => [info.name, tensorFor(info)]));
-    this.#outputs = new Map(session.outputs.map((info) => [info.name, tensorFor(info)]));
-    for (const { dtype, shape, bytes } of this.#inputs.values()) {
-      if (dtype === "float32") new Float32Array(bytes.buffer, 0, elementCount(shape)).fill(0.5);
-    }
+    this.#inputs = new Map(session.inputs.map((info) => [info.name, randomTensor(info)]));
+    this.#outputs = new Map(session.outputs.map((info) => [info.name, zeros(info.dtype, shapeOf(info))]));
   }
 
   run(): void {
@@ -55,10 +53,27 @@ export class BareModel implements Disposable {
   }
 }
 
-function tensorFor({ name, dtype, dims }: OrtSession["inputs"][number]): Tensor {
-  const shape = (dims ?? [undefined]).map((dim) => {
+type Info = OrtSession["inputs"][number];
+
+/** The values that an array input of this name gets from randomInputs: runs may take longer with others. */
+function randomTensor(info: Info): Tensor {
+  const shape = shapeOf(info);
+  const { name, dtype } = info;
+  const type = {
+    kind: "multiArray",
+    dtype,
+    shape,
+    constraint: { kind: "fixed" },
+    defaultValue: undefined,
+  } as const;
+  const value = generate({ name, description: "", isOptional: false, type }, "random", { seed: 0 });
+  if (typeof value === "object" && isTensor(value)) return value;
+  throw new Error(`"${name}" is no array`);
+}
+
+function shapeOf({ name, dims }: Info): number[] {
+  return (dims ?? [undefined]).map((dim) => {
     if (typeof dim === "number") return dim;
     throw new Error(`"${name}" has no fixed shape`);
   });
-  return zeros(dtype, shape);
 }
