@@ -79,6 +79,19 @@ export const infer = command({
       valueHint: "N",
       description: "threads for one prediction (default: all cores)",
     },
+    jobs: {
+      type: "string",
+      default: "1",
+      alias: "j",
+      valueHint: "N",
+      description: "predictions at once, where there are several files",
+    },
+    isolation: {
+      type: "enum",
+      options: ["worker", "process"],
+      default: "worker",
+      description: "process: a crash of the engine does not end coremlx",
+    },
     ...sequenceFlags,
     ...engineFlags,
   },
@@ -95,6 +108,7 @@ export const infer = command({
       top: parseCount(flags.top, "top"),
       repeat: parseCount(flags.repeat, "repeat"),
       timeoutMs: parseDuration(flags.timeout, "timeout"),
+      jobs: parseCount(flags.jobs, "jobs"),
       threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
       resampleHz: flags.resample === undefined ? undefined : parseCount(flags.resample, "resample"),
     };
@@ -111,6 +125,8 @@ export const infer = command({
         functionName: flags.function,
         device: flags.device,
         threads: settings.threads,
+        instances: Math.min(settings.jobs, Math.max(files.length, 1)),
+        isolation: flags.isolation,
         signal: io.signal,
         withDigest: flags.json,
       }),
@@ -143,8 +159,7 @@ export const infer = command({
       }));
     const reading = sequence?.inputOptions ?? options;
     const shared = await readInputs(flags.input, reading);
-    const results: Result[] = [];
-    for (const { file, specs } of runs) {
+    const predictFile = async ({ file, specs }: Run): Promise<Result> => {
       const inputs = new Map<string, FeatureValue>(sequence?.sharedInputs(shared) ?? shared);
       addAll(inputs, await readInputs(specs, reading));
       if (inputs.size === 0) {
@@ -157,12 +172,38 @@ export const infer = command({
         sequence === undefined
           ? await predictRepeated(model, inputs, settings, io)
           : await progress(io, flags.quiet || flags.json ? undefined : "running", sequence.predict(inputs));
-      results.push({ file, ...prediction });
-    }
+      return { file, ...prediction };
+    };
+    // The steps of a sequence follow each other; files on their own may overtake, and are reported in their order.
+    const results = await mapInOrder(runs, sequence ? 1 : settings.jobs, predictFile);
     const states = await sequence?.save();
     finish(results, { flags, io, model, path, top: settings.top, states });
   },
 });
+
+/** `work` on every item, at most `limit` at once; after a failure no further one is begun. */
+async function mapInOrder<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  const queue = items.entries();
+  let hasFailed = false;
+  const worker = async () => {
+    for (const [index, item] of queue) {
+      if (hasFailed) return;
+      try {
+        results[index] = await work(item);
+      } catch (error) {
+        hasFailed = true;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  return results;
+}
 
 interface Result {
   readonly file: string | undefined;
