@@ -63,6 +63,8 @@ export async function decompressLibrary(library: EmbeddedLibrary): Promise<Uint8
   try {
     bytes = await promisify(zstdDecompress)(readFileSync(library.path), {
       maxOutputLength: library.byteLength,
+      // In one piece: in zlib's pieces of 16 KiB it takes twice as long (210 against 105 ms).
+      chunkSize: library.byteLength,
     });
   } catch (error) {
     throw damaged(messageOf(error), error);
