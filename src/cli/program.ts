@@ -29,6 +29,14 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "Print the JSON Schema of a result",
     load: async () => (await import("./commands/schema.ts")).schema,
   },
+  compile: {
+    description: "Compile a model into the cache, so that it loads at once",
+    load: async () => (await import("./commands/compile.ts")).compile,
+  },
+  cache: {
+    description: "List, verify or prune the cache of compiled models",
+    load: async () => (await import("./commands/cache.ts")).cache,
+  },
   config: {
     description: "Show the effective settings and where each comes from",
     load: async () => (await import("./commands/config.ts")).config,

@@ -102,6 +102,11 @@ export type Published =
 
 export type Begun = { readonly kind: "entry"; readonly entry: CacheEntry } | CacheDraft;
 
+/** Where the compile cache lies in the folder of all caches. */
+export function compileCacheFolder(cacheDir: string): string {
+  return join(cacheDir, "models");
+}
+
 /** Throws IO where the folder cannot be made, or others could change what is in it. */
 export function openCompileCache(options: CompileCacheOptions): CompileCache {
   return new CompileCache(options);

@@ -10,7 +10,7 @@ import { version } from "../core/version.ts";
 import type { Model } from "../formats/model.ts";
 import type { Precision } from "../lowering/scope.ts";
 import type { OnnxRuntime } from "../native/onnxruntime.ts";
-import { type CacheEntry, cacheFailure, type CompileCache } from "./cache.ts";
+import { type CacheEntry, cacheFailure, type CompileCache, type EntryOrigin } from "./cache.ts";
 import { writeNewFile } from "./cache/files.ts";
 import { compileKey, identifyCpu } from "./cache/key.ts";
 import { isSameSnapshot, isSettled, type Snapshot, takeSnapshot } from "./cache/model-index.ts";
@@ -47,7 +47,7 @@ export interface LoadFileOptions {
 export type CacheOutcome =
   /** Found. */
   | { readonly kind: "warm"; readonly key: string; readonly compileMs: 0 }
-  /** Made, and kept for the next time. */
+  /** Made, and kept for the next time; `compileMs` is all that a warm load does not do. */
   | { readonly kind: "cold"; readonly key: string; readonly compileMs: number }
   /** Not kept, and why. */
   | { readonly kind: "none"; readonly compileMs: number; readonly reason: string };
@@ -134,6 +134,7 @@ interface OpenedOptions extends LoadFileOptions {
 /** From the entry of an open model, made now where there is none; else why the cache is of no use. */
 async function loadOpened(path: string, model: Model, options: OpenedOptions): Promise<LoadedFile | string> {
   const { cache, telemetry = silent } = options;
+  const started = performance.now();
   if (cache === undefined) return "there is no cache";
   if (!isCompilable(model.body)) return `a ${model.description.kind} is not compiled`;
   try {
@@ -146,7 +147,7 @@ async function loadOpened(path: string, model: Model, options: OpenedOptions): P
     const key = keyOf(digest, functionName, options);
     const entry = cache.get(key, { verify });
     const source = { path, model, functionName, digest, key, snapshot, settled };
-    const made = entry ? { entry, compileMs: undefined } : await makeEntry(source, cache, options);
+    const made = entry ? { entry, isNew: false } : await makeEntry(source, cache, options);
     if (typeof made === "string") return made;
     if (settled && isSameSnapshot(snapshot, takeSnapshot(path, model.files))) {
       const { defaultFunction, functions } = model.description;
@@ -156,10 +157,9 @@ async function loadOpened(path: string, model: Model, options: OpenedOptions): P
         functions: functions.map(({ name }) => name),
       });
     }
-    const outcome =
-      made.compileMs === undefined
-        ? ({ kind: "warm", key, compileMs: 0 } as const)
-        : ({ kind: "cold", key, compileMs: made.compileMs } as const);
+    const outcome = made.isNew
+      ? ({ kind: "cold", key, compileMs: performance.now() - started } as const)
+      : ({ kind: "warm", key, compileMs: 0 } as const);
     return loadEntry({ entry: made.entry, root: snapshot.root, digest, cache: outcome }, options, options);
   } catch (error) {
     // Faults of the model are told by whoever loads it without the cache.
@@ -185,41 +185,47 @@ async function makeEntry(
   source: Source,
   cache: CompileCache,
   options: OpenedOptions,
-): Promise<{ readonly entry: CacheEntry; readonly compileMs: number | undefined } | string> {
+): Promise<{ readonly entry: CacheEntry; readonly isNew: boolean } | string> {
   const { path, model, snapshot } = source;
   // What was read of it and what has been digested may be two versions.
   if (!source.settled) return "its files were changed a moment ago";
   const begun = await cache.begin(source.key);
-  if (begun.kind === "entry") return { entry: begun.entry, compileMs: undefined };
+  if (begun.kind === "entry") return { entry: begun.entry, isNew: false };
   using draft = begun;
   const started = performance.now();
   const plan = await compileInto(draft.folder, source, cache, options);
   if (plan === undefined) return `a ${model.description.kind} is not compiled`;
   writeNewFile(join(draft.folder, planName), encodePlan(plan), { mode: 0o600, isDurable: false });
   if (!isSameSnapshot(snapshot, takeSnapshot(path, model.files))) return "its files were changed meanwhile";
-  const compileMs = performance.now() - started;
   const published = draft.publish({
     createdEpochMs: Date.now(),
-    compileMs: Math.round(compileMs),
-    origin: {
-      path: snapshot.root,
-      digest: source.digest,
-      functionName: source.functionName,
-      precision: options.precision ?? defaultPrecision,
-      engine: engineName(options.runtime),
-      cpu: identifyCpu(),
-      coremlx: version,
-    },
+    compileMs: Math.round(performance.now() - started),
+    origin: originOf(source, options),
   });
-  return published.kind === "entry" ? { entry: published.entry, compileMs } : published.reason;
+  return published.kind === "entry" ? { entry: published.entry, isNew: true } : published.reason;
 }
 
-/** Writes the graphs of one function into a folder; undefined where the model has none. */
+export function originOf(
+  source: Pick<Source, "digest" | "functionName" | "snapshot">,
+  options: Pick<LoadFileOptions, "runtime" | "precision">,
+): EntryOrigin {
+  return {
+    path: source.snapshot.root,
+    digest: source.digest,
+    functionName: source.functionName,
+    precision: options.precision ?? defaultPrecision,
+    engine: engineName(options.runtime),
+    cpu: identifyCpu(),
+    coremlx: version,
+  };
+}
+
+/** Writes the graphs of one function into a folder; undefined where the model has none. Throws as `compileBody` does. */
 export async function compileInto(
   folder: string,
   source: Pick<Source, "model" | "functionName" | "snapshot">,
   cache: Pick<CompileCache, "refusal">,
-  options: Pick<LoadFileOptions, "runtime" | "precision">,
+  options: Pick<LoadFileOptions, "runtime" | "precision"> & { readonly isComplete?: boolean },
 ): Promise<CompiledPlan | undefined> {
   const { model, functionName, snapshot } = source;
   const [{ compileBody }, { findFunction }] = await Promise.all([
@@ -231,6 +237,7 @@ export async function compileInto(
     precision: options.precision ?? defaultPrecision,
     folder,
     modelFolder: folderOf(snapshot.root),
+    isComplete: options.isComplete,
     refusal: (byteLength) => cache.refusal(byteLength),
   });
   const { container, byteLength, description } = model;
@@ -310,7 +317,12 @@ function placeOf({ form, weightFolder }: PlannedGraph, entry: CacheEntry, modelF
 
 const defaultPrecision: Precision = "float32";
 
-function keyOf(digest: string, functionName: string, options: LoadFileOptions): string {
+/** The key of a function's entry. */
+export function keyOf(
+  digest: string,
+  functionName: string,
+  options: Pick<LoadFileOptions, "precision" | "runtime" | "library">,
+): string {
   const { precision = defaultPrecision, runtime, library } = options;
   return compileKey({ digest, functionName, precision, library, engine: engineName(runtime) });
 }

@@ -1,6 +1,6 @@
 // The cold half of the compile cache: a model's body becomes files that load without it.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join, relative } from "node:path";
 import { byteLengthOf } from "../../core/dtype.ts";
 import { CoremlxError } from "../../core/errors.ts";
@@ -13,7 +13,7 @@ import type { Precision } from "../../lowering/scope.ts";
 import type { OnnxRuntime, OrtSession } from "../../native/onnxruntime.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import { isGraph, prune } from "../../onnx/prune.ts";
-import { commonFolder, serializeModel } from "../../onnx/serialize.ts";
+import { commonFolder, serializeForExport, serializeModel } from "../../onnx/serialize.ts";
 import { programFunction } from "../portable.ts";
 import { removeTree } from "./files.ts";
 import type { PlannedBody, PlannedGraph } from "./plan.ts";
@@ -25,6 +25,8 @@ export interface CompileOptions {
   readonly folder: string;
   /** The model's folder, which weights outside of the entry lie in. */
   readonly modelFolder: string;
+  /** Put all weights into the folder, also where the graph could use those of the model. */
+  readonly isComplete?: boolean | undefined;
   /** Why so many bytes cannot be kept, if so. */
   readonly refusal: (byteLength: number) => string | undefined;
 }
@@ -65,9 +67,8 @@ export function compileBody(
 
 function compileGraph(fn: MilFunction, index: number, options: CompileOptions) {
   const { graph, ...ports } = lower(fn, { precision: options.precision });
-  const name = `${index}.onnx`;
   const planned = hasBodies(graph) ? undefined : writeOptimized(graph, index, options);
-  return { ports, graph: planned ?? writeLowered(graph, name, options) };
+  return { ports, graph: planned ?? writeLowered(graph, index, options) };
 }
 
 /**
@@ -115,17 +116,36 @@ function describe({ inputs, outputs }: OrtSession): string {
 }
 
 /** Saves reading and lowering the model; its weights stay where they are. */
-function writeLowered(graph: Graph, name: string, options: CompileOptions): PlannedGraph {
+function writeLowered(graph: Graph, index: number, options: CompileOptions): PlannedGraph {
+  const name = `${index}.onnx`;
+  const place = (file: string) => join(options.folder, file);
+  if (options.isComplete) {
+    const { model, data } = serializeForExport(graph, String(index));
+    keep(place(name), [model], options);
+    if (data) keep(place(data.name), data.chunks, options);
+    return { name, form: "lowered", weightFolder: undefined };
+  }
   const folder = commonFolder(graph);
   const weightFolder = folder === undefined ? undefined : relative(options.modelFolder, folder);
   if (weightFolder?.startsWith("..")) {
     throw new CoremlxError("IO", "Cannot keep the compiled model: its weights lie outside of its folder");
   }
   const { bytes } = serializeModel(graph, folder === undefined ? {} : { external: { folder } });
-  const refused = options.refusal(bytes.byteLength);
-  if (refused !== undefined) throw new CoremlxError("IO", `Cannot keep the compiled model: ${refused}`);
-  writeFileSync(join(options.folder, name), bytes, { flag: "wx", mode: 0o600 });
+  keep(place(name), [bytes], options);
   return { name, form: "lowered", weightFolder };
+}
+
+function keep(path: string, chunks: Iterable<Uint8Array>, { refusal }: CompileOptions): void {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    for (const chunk of chunks) {
+      const refused = refusal(chunk.byteLength);
+      if (refused !== undefined) throw new CoremlxError("IO", `Cannot keep the compiled model: ${refused}`);
+      for (let at = 0; at < chunk.byteLength; ) at += writeSync(fd, chunk, at);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**

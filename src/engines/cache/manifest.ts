@@ -38,7 +38,7 @@ export interface Manifest {
 }
 
 const maxFiles = 1_000;
-const fileName = /^(?:plan\.json|\d{1,4}\.(?:onnx|bin))$/;
+const fileName = /^(?:plan\.json|\d{1,4}\.(?:onnx|bin|data))$/;
 const sha256 = /^[0-9a-f]{64}$/;
 
 export const maxManifestBytes = 2 ** 20;
