@@ -2,7 +2,7 @@
 
 import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { CoremlxError } from "../core/errors.ts";
+import { CoremlxError, errnoOf } from "../core/errors.ts";
 import { nearest } from "../core/suggest.ts";
 
 const modelEndings = [".mlpackage", ".mlmodel", ".mlmodelc"];
@@ -25,8 +25,9 @@ export function findModel(text: string, cwd: string): string {
 export function isMissing(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) === undefined;
-  } catch {
-    return false; // permissions, a loop of links, a name no file can have
+  } catch (error) {
+    // Not: permissions, a loop of links, a name no file can have.
+    return errnoOf(error) === "ENOTDIR";
   }
 }
 
