@@ -88,6 +88,11 @@ export class Op {
     );
   }
 
+  /** The same, with nothing where a value is written in place. */
+  namesWhereNamed(name: string): readonly (string | undefined)[] {
+    return this.#bindings(name).map((binding) => (binding.kind === "name" ? binding.name : undefined));
+  }
+
   /** The constant behind an argument or attribute exactly as stored: unfolded, unwidened. `undefined` when absent. */
   constant(name: string): MilValue | undefined {
     const [binding] = this.#bindings(name);

@@ -2,7 +2,9 @@
 
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
+import { tensorOf } from "../core/tensor.ts";
 import type { MilBlock, MilNamedType, MilOpset, MilTensor, MilValue } from "../formats/mil.ts";
+import { constantNumbers } from "../onnx/elements.ts";
 import type { Graph } from "../onnx/graph.ts";
 import type { Value } from "../onnx/types.ts";
 import { isDense } from "./op.ts";
@@ -136,9 +138,31 @@ export class Scope {
         `Cannot use a constant of type ${dtype} outside of a constexpr op`,
       );
     }
-    return this.graph.cast(this.graph.constant({ dtype, shape, bytes, source }), this.graphDType(dtype));
+    const value = this.graph.constant({ dtype, shape, bytes, source });
+    const wide = this.graph.cast(value, this.graphDType(dtype));
+    return value.dtype === "float16" && wide.dtype === "float32" ? withoutOverflow(this.graph, wide) : wide;
   }
 }
+
+/**
+ * A half-precision constant is infinite because what the framework meant did not fit: float32's least number as an
+ * attention mask, mostly, which is multiplied by zero where nothing is masked. In single precision it fits again.
+ */
+function withoutOverflow(g: Graph, value: Value): Value {
+  const { constant } = value;
+  const numbers = constantNumbers(value);
+  if (constant === undefined || !numbers?.some((number) => Math.abs(number) === Infinity)) return value;
+  const most = largestFloat32;
+  return g.constant(
+    tensorOf(
+      "float32",
+      numbers.map((number) => Math.min(Math.max(number, -most), most)),
+      constant.shape,
+    ),
+  );
+}
+
+const largestFloat32 = 3.4028234663852886e38;
 
 /** The graph type of a declared tensor: symbols for what is known only at run time. */
 export function declaredShape(scope: Scope, type: MilNamedType): readonly (number | string)[] | undefined {

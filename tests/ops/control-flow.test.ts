@@ -7,7 +7,7 @@ import type { MilFunction, MilOp, MilType } from "../../src/formats/mil.ts";
 import { lower } from "../../src/lowering/lower.ts";
 import { expectAllClose } from "../support/close.ts";
 import { listType, milBlock, milFunction, milOp, stateType, tensorType } from "../support/mil-program.ts";
-import { runFunction } from "../support/op-cases.ts";
+import { milValue, runFunction } from "../support/op-cases.ts";
 
 const float = tensorType("float32", []);
 const int = tensorType("int32", []);
@@ -330,6 +330,47 @@ describe("while_loop", () => {
       'loop variable "v" of its type is not supported',
       "a state written by a loop condition is not supported",
     ]);
+  });
+
+  test("starts with numbers written in place beside a list", async () => {
+    const go = milBlock(
+      { i: int, ls: listType("float32", [3]) },
+      [milOp("less", { x: "=i", y: "=n" }, { more: bool })],
+      ["more"],
+    );
+    const body = milBlock(
+      { j: int, rows: listType("float32", [3]) },
+      [
+        milOp("list_write", { ls: "=rows", index: "=j", value: "=x" }, { longer: listType("float32", [3]) }),
+        milOp("add", { x: "=j", y: 1 }, { next: int }),
+      ],
+      ["next", "longer"],
+    );
+    const loop: MilOp = {
+      ...milOp("while_loop", {}, { end: int, list: listType("float32", [3]) }, [go, body]),
+      inputs: new Map([
+        [
+          "loop_vars",
+          [
+            { kind: "value", value: milValue(0) },
+            { kind: "name", name: "start" },
+          ],
+        ],
+      ]),
+    };
+    const list = milOp(
+      "make_list",
+      { init_length: 1, dynamic_length: true, elem_shape: [3], dtype: "fp32" },
+      { start: listType("float32", [3]) },
+    );
+    const gather = milOp(
+      "list_gather",
+      { ls: "=list", indices: [1, 0] },
+      { y: tensorType("float32", [2, 3]) },
+    );
+    const fn = milFunction({ x: row, n: int }, [list, loop, gather], ["y"]);
+    const expected = { y: f32([1, 2, 3, 1, 2, 3], [2, 3]) };
+    await gives(fn, { x: f32([1, 2, 3]), n: tensorOf("int32", [2], []) }, expected);
   });
 });
 

@@ -100,8 +100,9 @@ interface LoopParts {
  */
 function loop(op: Op, g: Graph, { condition, body, initial }: LoopParts): readonly Value[] {
   const states = [...writtenStates([body])];
+  const names = op.namesWhereNamed("loop_vars");
   const fixed = body.inputs.map(({ type }, index) => {
-    const name = type.kind === "list" ? op.names("loop_vars")[index] : undefined;
+    const name = type.kind === "list" ? names[index] : undefined;
     return name !== undefined && op.scope.isFixedList(name);
   });
   keepFixedLists(op, fixed);

@@ -2,9 +2,12 @@
 
 import { describe, expect, test } from "bun:test";
 import { CoremlxError } from "../../../src/core/errors.ts";
+import { tensorOf } from "../../../src/core/tensor.ts";
 import type { MilFunction } from "../../../src/formats/mil.ts";
 import { lower } from "../../../src/lowering/lower.ts";
+import { expectAllClose } from "../../support/close.ts";
 import { milBlock, milFunction, milOp, tensorType } from "../../support/mil-program.ts";
+import { runFunction } from "../../support/op-cases.ts";
 
 const float = tensorType("float32");
 
@@ -50,5 +53,21 @@ describe("lower", () => {
       code: "BAD_MODEL",
       message: 'Cannot lower transpose "y": "perm" must hold whole numbers, got 0.5',
     });
+  });
+
+  test("takes an infinite half-precision constant for a number that did not fit, where it computes in more", async () => {
+    const half = tensorType("float16", [2]);
+    const mask = { kind: "tensor", ...tensorOf("float16", [-Infinity], []), source: undefined } as const;
+    const fn = milFunction(
+      { x: half },
+      [
+        { ...milOp("const", {}, { mask: tensorType("float16", []) }), attributes: new Map([["val", mask]]) },
+        milOp("mul", { x: "=x", y: "=mask" }, { y: half }),
+      ],
+      ["y"],
+    );
+    const x = new Map([["x", tensorOf("float16", [0, 1])]]);
+    expectAllClose(await runFunction(fn, x), { y: tensorOf("float16", [0, -Infinity]) });
+    expectAllClose(await runFunction(fn, x, "model"), { y: tensorOf("float16", [NaN, -Infinity]) });
   });
 });
