@@ -271,6 +271,25 @@ describe("instances that break", () => {
     call.reject(new Error("killed"));
   });
 
+  test("closing waits for an instance on its way: it joins what the first one owns", async () => {
+    const late = Promise.withResolvers<Member>();
+    const { pool, first } = openPool({ create: () => late.promise });
+    const held = await pool.acquire();
+    const waiting = rejectionOf(pool.acquire());
+    let isClosed = false;
+    const closing = pool[Symbol.asyncDispose]().then(() => {
+      isClosed = true;
+    });
+    expect((await waiting).code).toBe("UNAVAILABLE");
+    await settle();
+    expect([isClosed, first.isDisposed]).toEqual([false, false]);
+    const guest = new Member("late");
+    late.resolve(guest);
+    await closing;
+    expect([guest.isDisposed, first.isDisposed]).toEqual([true, true]);
+    held[Symbol.dispose]();
+  });
+
   test("closing beside a hung thread leaves alone what it may still read", async () => {
     const { pool, first } = openPool({ maximum: 2, hangMs: 1 });
     const held = await pool.acquire();
