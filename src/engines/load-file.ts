@@ -29,7 +29,7 @@ import { PipelineModel } from "./portable-pipeline.ts";
 export interface LoadFileOptions {
   /** undefined: nothing is looked up and nothing kept. */
   readonly cache: CompileCache | undefined;
-  readonly runtime: OnnxRuntime;
+  readonly runtime: Pick<OnnxRuntime, "createSession" | "version">;
   /** `identifyLibrary` of the runtime's library. */
   readonly library: string;
   readonly precision?: Precision | undefined;
@@ -40,6 +40,8 @@ export interface LoadFileOptions {
   /** Read the model and the entry whole, and believe nothing that was noted about them. */
   readonly verify?: boolean | undefined;
   readonly telemetry?: Telemetry | undefined;
+  /** The time of day in milliseconds since 1970. */
+  readonly now?: (() => number) | undefined;
   /** How a model is loaded that the cache can do nothing for. Borrows the model, which stays open as long as the result. */
   readonly load: (model: Model) => Promise<LoadedModel>;
 }
@@ -72,7 +74,7 @@ export async function loadFile(path: string, options: LoadFileOptions): Promise<
   const warm = options.verify ? undefined : loadKnown(path, started, options);
   if (warm) return warm;
   const { openModel } = await import("../formats/open.ts");
-  const sinceEpochMs = Date.now();
+  const sinceEpochMs = options.now?.() ?? Date.now();
   const model = await openModel(path, { telemetry: options.telemetry });
   const opened = performance.now();
   const times = { started, opened };
@@ -327,7 +329,7 @@ export function keyOf(
   return compileKey({ digest, functionName, precision, library, engine: engineName(runtime) });
 }
 
-function engineName(runtime: OnnxRuntime): string {
+function engineName(runtime: LoadFileOptions["runtime"]): string {
   return `ONNX Runtime ${runtime.version}`;
 }
 

@@ -30,7 +30,7 @@ export const cache = command({
     apple: { type: "boolean", description: "prune: Core ML's own cache, on a Mac" },
     "cache-dir": engineFlags["cache-dir"],
   },
-  examples: ["coremlx cache list", "coremlx cache verify", "coremlx cache prune --max-size 500MB"],
+  examples: ["coremlx cache list", "coremlx cache verify", "coremlx cache prune"],
   async run({ flags, positionals, io }) {
     const [action = ""] = positionals;
     const { all, apple, "max-size": maxSize } = flags;

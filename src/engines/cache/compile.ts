@@ -19,7 +19,7 @@ import { removeTree } from "./files.ts";
 import type { PlannedBody, PlannedGraph } from "./plan.ts";
 
 export interface CompileOptions {
-  readonly runtime: OnnxRuntime;
+  readonly runtime: Pick<OnnxRuntime, "createSession">;
   readonly precision: Precision;
   /** Where the files go. */
   readonly folder: string;
