@@ -51,7 +51,11 @@ export async function readInputs(
   for (const spec of specs.filter((candidate) => !isFilling(candidate))) {
     const { name, text } = splitSpec(spec, options);
     for (const [key, value] of await readValue(name, text, options)) {
-      if (values.has(key)) throw new CoremlxError("BAD_INPUT", `Input "${key}" is given twice`);
+      if (values.has(key)) {
+        throw new CoremlxError("BAD_INPUT", `Input "${key}" is given twice`, {
+          hint: "Give several files without --input: each is a prediction of its own",
+        });
+      }
       values.set(key, value);
     }
   }
@@ -224,6 +228,7 @@ export function readBytes(path: string): Uint8Array<ArrayBuffer> {
     throw new CoremlxError("BAD_INPUT", `Cannot read ${path}: ${reason}`, {
       cause: error,
       details: { path },
+      ...(errno === "EISDIR" ? { hint: "Name the files in it, as in FOLDER/*.png" } : {}),
     });
   }
 }

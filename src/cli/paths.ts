@@ -4,6 +4,7 @@ import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { CoremlxError, errnoOf } from "../core/errors.ts";
 import { nearest } from "../core/suggest.ts";
+import { shellWord } from "./output.ts";
 
 const modelEndings = [".mlpackage", ".mlmodel", ".mlmodelc"];
 /** More names than this in a folder, and nobody meant to mistype one of them. */
@@ -29,6 +30,25 @@ export function isMissing(path: string): boolean {
     // Not: permissions, a loop of links, a name no file can have.
     return errnoOf(error) === "ENOTDIR";
   }
+}
+
+/** By its name. */
+export function looksLikeModel(text: string): boolean {
+  return modelEndings.some((ending) => text.replace(/\/+$/, "").toLowerCase().endsWith(ending));
+}
+
+/** Throws USAGE where a model stands among the files: behind them, or a second one. */
+export function refuseModelAmongFiles(model: string, files: readonly string[]): void {
+  const other = files.find(looksLikeModel);
+  if (other === undefined) return;
+  if (looksLikeModel(model)) {
+    throw new CoremlxError("USAGE", `Cannot run "${other}" too: one model at a time`, {
+      hint: `Run coremlx infer ${shellWord(other)} on its own`,
+    });
+  }
+  throw new CoremlxError("USAGE", `Cannot run "${model}": the model comes first, then the files for it`, {
+    hint: `Write coremlx infer ${shellWord(other)} ${shellWord(model)}`,
+  });
 }
 
 /** "there is no such file", or which folder on the way is missing. */

@@ -76,7 +76,11 @@ describe("names", () => {
   });
 
   test.concurrent("the same input twice is refused", async () => {
-    await expectBadInput([integers, "-i", "x=zeros", "-i", "x=ones"], 'Input "x" is given twice');
+    await expectBadInput(
+      [integers, "-i", "x=zeros", "-i", "x=ones"],
+      'Input "x" is given twice',
+      /^Give several files without --input/,
+    );
     await expectBadInput(
       [digits, digit, "-i", "zeros"],
       'Input "image" is given twice: by --input and by a file',
@@ -193,6 +197,7 @@ describe("files", () => {
     await expectBadInput(
       [integers, place("folder.npy")],
       `Cannot read ${place("folder.npy")}: it is a folder`,
+      "Name the files in it, as in FOLDER/*.png",
     );
     await expectBadInput(
       [integers, "--input", "x=/dev/zero"],

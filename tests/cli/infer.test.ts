@@ -252,6 +252,15 @@ describe("audio", () => {
     expect(await outputsOf([pitch, wav])).toEqual(await outputsOf([pitch, samples]));
   });
 
+  test.concurrent("for one of several inputs, the rest filled", async () => {
+    const vad = sharedPath("models/silero-vad-mlmodelc/silero_vad.mlmodelc");
+    const wav = file("chunk.wav", wavFile(tone.subarray(0, 576), { rate: 16_000 }));
+    const outputs = Object(await outputsOf([vad, "-i", `audio_input=${wav}`, "-i", "zeros"]));
+    const [probability] = outputs["vad_output"].data.flat(2);
+    expect(probability).toBeGreaterThan(0);
+    expect(probability).toBeLessThan(1);
+  });
+
   test.concurrent("two channels and another rate, when asked", async () => {
     const stereo = Float32Array.from({ length: 4 * length }, (_, i) => tone[i >> 2] ?? 0);
     const wav = file("stereo.wav", wavFile(stereo, { rate: 44_100, channels: 2 }));

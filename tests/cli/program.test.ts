@@ -4,7 +4,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { commands } from "../../src/cli/program.ts";
-import { coremlx, expectFailure, run, runCommand, runJson } from "../support/program.ts";
+import { binaryPath, coremlx, expectFailure, run, runCommand, runJson } from "../support/program.ts";
 import { tempFolder } from "../support/temp.ts";
 import { program, testWith } from "../support/tools.ts";
 
@@ -89,6 +89,16 @@ describe("usage", () => {
       'Did you mean "gpu"?',
     ],
     [["infer", digits, "--engine", "portible"], 'Unknown engine "portible"', 'Did you mean "portable"?'],
+    [
+      ["infer", digit, digits],
+      `Cannot run "${digit}": the model comes first, then the files for it`,
+      `Write coremlx infer ${digits} ${digit}`,
+    ],
+    [
+      ["infer", digits, "other model.mlpackage/"],
+      'Cannot run "other model.mlpackage/" too: one model at a time',
+      "Run coremlx infer 'other model.mlpackage/' on its own",
+    ],
     [["inspect", digits, "surplus"], 'coremlx inspect does not take "surplus"', "Run coremlx inspect --help"],
     [
       ["export", digits],
@@ -267,6 +277,13 @@ describe("places", () => {
     const script = 'mkdir "$0" && cd "$0" && rmdir "$0" && "$@"';
     const gone = join(folder.path, "gone");
     const inside = (args: readonly string[]) => runCommand(["sh", "-c", script, gone, ...coremlx, ...args]);
+    if (binaryPath !== undefined) {
+      // A compiled program of Bun ends before its own first line.
+      const { code, stderr } = await inside(["--version"]);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^error: The current working directory was deleted.*\n$/);
+      return;
+    }
     expect(await inside(["--version"])).toMatchObject({ code: 0, stderr: "" });
     const { code, stderr } = await inside(["inspect", "model.mlpackage"]);
     expect({ code, stderr }).toEqual({

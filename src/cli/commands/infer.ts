@@ -12,7 +12,7 @@ import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } fro
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
 import { formatMs, type Io, painter, plainLine, shellWord } from "../output.ts";
-import { findModel } from "../paths.ts";
+import { findModel, refuseModelAmongFiles } from "../paths.ts";
 import {
   safeName,
   summarizeOutputs,
@@ -103,6 +103,7 @@ export const infer = command({
   ],
   async run({ flags, positionals, io }) {
     const [path = "", ...files] = positionals;
+    refuseModelAmongFiles(path, files);
     const settings = {
       seed: parseCount(flags.seed, "seed", 0),
       top: parseCount(flags.top, "top"),

@@ -243,7 +243,7 @@ describe("files", () => {
     mkdirSync(join(folder.path, "folder.npy"));
     const given = { inputs: [x], io: testIo({ cwd: folder.path }) };
     expect(await refusal(["folder.npy"], given)).toBe(
-      `BAD_INPUT: Cannot read ${join(folder.path, "folder.npy")}: it is a folder`,
+      `BAD_INPUT: Cannot read ${join(folder.path, "folder.npy")}: it is a folder (Name the files in it, as in FOLDER/*.png)`,
     );
     expect(await refusal(["x=/dev/zero"], given)).toBe(
       "BAD_INPUT: Cannot read /dev/zero: it is a device (Write - for the standard input)",
