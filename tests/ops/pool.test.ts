@@ -1,7 +1,10 @@
 // The pools. Expected values: by hand here, in numpy in scripts/fixtures/ops/pool.py.
 
+import { describe, test } from "bun:test";
 import { f32 } from "../../src/core/tensor.ts";
-import { opCases } from "../support/op-cases.ts";
+import { expectAllClose } from "../support/close.ts";
+import { milFunction, milOp, tensorType } from "../support/mil-program.ts";
+import { opCases, runFunction } from "../support/op-cases.ts";
 import { fixtureRows } from "../support/op-fixtures.ts";
 
 const x = f32([1, 2, 3, 4, 5], [1, 1, 5]);
@@ -66,3 +69,25 @@ opCases("pool", [
     expect: { error: 'input "pad_type" is missing', code: "BAD_MODEL" },
   },
 ]);
+
+// ONNX Runtime would fuse the two, and then let no padding win.
+describe("pools of what the program padded with zeros", () => {
+  const padded = milOp("pad", { x: "=x", pad: [1, 1], mode: "constant" }, { p: tensorType("float32") });
+  for (const [op, size, expected] of [
+    ["max_pool", 2, [0, -1, -1, 0]],
+    ["max_pool", 1, [0, -1, -2, -1, 0]],
+    ["avg_pool", 1, [0, -1, -2, -1, 0]],
+    ["l2_pool", 1, [0, 1, 2, 1, 0]],
+  ] as const) {
+    test(`${op} of ${size}`, async () => {
+      const pool = milOp(
+        op,
+        { x: "=p", kernel_sizes: [size], pad_type: "valid" },
+        { y: tensorType("float32") },
+      );
+      const fn = milFunction({ x: tensorType("float32", [1, 1, 3]) }, [padded, pool], ["y"]);
+      const y = f32([...expected], [1, 1, expected.length]);
+      expectAllClose(await runFunction(fn, new Map([["x", f32([-1, -2, -1], [1, 1, 3])]])), { y });
+    });
+  }
+});

@@ -31,7 +31,7 @@ interface Pool {
 
 /** x [N, C, spatial…]. */
 function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): Value {
-  const x = op.value("x");
+  const x = withoutFusion(g, op.value("x"));
   const sizes = op.ints("kernel_sizes");
   const rank = x.shape?.length ?? sizes.length + 2;
   if (rank < 3 || rank > largestRank) op.bad(`"x" must have rank 3 to ${largestRank}, got ${rank}`);
@@ -54,6 +54,16 @@ function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): 
   // Padding is not counted: divide by the share of each window that lies inside x.
   const shape = g.node("Concat", [g.vector([1, 1]), g.node("Shape", [x], { start: 2 })], { axis: 0 });
   return g.node("Div", [pooled, apply(g.node("Expand", [scalarLike(g, x, 1), shape]), 0)]);
+}
+
+/**
+ * x behind a Reshape to its own shape, where it comes from a Pad: ONNX Runtime would make that padding the pool's own.
+ * Zeros in front of MaxPool would then never win, and a pool smaller than its padding would not load.
+ */
+function withoutFusion(g: Graph, x: Value): Value {
+  const isPadded = g.nodes.some(({ op, outputs }) => op === "Pad" && outputs[0] === x.name);
+  const rank = x.shape?.length;
+  return isPadded && rank !== undefined ? g.node("Reshape", [x, g.vector(Array<number>(rank).fill(0))]) : x;
 }
 
 /** ONNX Runtime refuses windows that may lie in the padding altogether. */
