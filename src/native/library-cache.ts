@@ -3,19 +3,16 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import {
-  chmodSync,
   closeSync,
   constants,
   fchmodSync,
   fstatSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
-  realpathSync,
   renameSync,
   rmSync,
   writeSync,
@@ -26,6 +23,7 @@ import { zstdDecompress } from "node:zlib";
 import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
 import type { EmbeddedLibrary } from "./embedded.ts";
 import { linkDescriptor } from "./kernel.ts";
+import { openPrivateFolder, userId } from "./private-folder.ts";
 
 /** A start that died left its temporary file; one that old belongs to nobody. */
 const abandonedAfterMs = 60 * 60 * 1000;
@@ -41,7 +39,7 @@ const minChunkBytes = 64;
  */
 export async function unpackLibrary(library: EmbeddedLibrary, cacheDir: string): Promise<string> {
   try {
-    const folder = openPrivateFolder(cacheDir, library.sha256);
+    const folder = openLibraryFolder(cacheDir, library.sha256);
     const path = join(folder, library.name);
     if (!isIntact(path, library)) writeWhole(path, await decompressLibrary(library));
     return path;
@@ -78,47 +76,10 @@ export async function decompressLibrary(library: EmbeddedLibrary): Promise<Uint8
   return bytes;
 }
 
-/** `<cacheDir>/lib/<digest>`, which nobody else can change. */
-function openPrivateFolder(cacheDir: string, digest: string): string {
-  mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
-  const root = realpathSync(cacheDir); // a cache folder behind a link of the user's own making is fine
-  for (let folder = root; ; folder = dirname(folder)) {
-    refuseForeignWriters(folder);
-    if (folder === dirname(folder)) break;
-  }
-  if (lstatSync(root).uid !== userId()) throw notOurs(root, `it belongs to user ${lstatSync(root).uid}`);
-  const shelf = makePrivateFolder(join(root, "lib"));
-  return makePrivateFolder(join(shelf, digest));
-}
-
-/** Whoever may write to a parent folder may put another one in the place of ours. */
-function refuseForeignWriters(folder: string): void {
-  const { mode, uid } = lstatSync(folder);
-  const isSticky = (mode & 0o1000) !== 0; // as /tmp: only the owner of an entry may replace it
-  if ((mode & 0o002) !== 0 && !isSticky) throw notOurs(folder, "everybody may write to it");
-  if (uid !== userId() && uid !== 0) throw notOurs(folder, `it belongs to user ${uid}`);
-}
-
-function makePrivateFolder(folder: string): string {
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch (error) {
-    if (errnoOf(error) !== "EEXIST") throw error;
-  }
-  const found = lstatSync(folder); // of a link, not of what it points to
-  if (!found.isDirectory())
-    throw notOurs(folder, found.isSymbolicLink() ? "it is a link" : "it is no folder");
-  if (found.uid !== userId()) throw notOurs(folder, `it belongs to user ${found.uid}`);
-  if ((found.mode & 0o077) !== 0) chmodSync(folder, 0o700); // what lies in it is checked on its own
-  return folder;
-}
-
-function notOurs(folder: string, why: string): CoremlxError {
-  return new CoremlxError("IO", `Cannot trust the folder ${folder}: ${why}`);
-}
-
-function userId(): number {
-  return process.geteuid?.() ?? -1;
+/** `<cacheDir>/lib/<digest>`, which nobody else can change. A loose one is tightened: what lies in it is checked on its own. */
+function openLibraryFolder(cacheDir: string, digest: string): string {
+  const shelf = openPrivateFolder(join(cacheDir, "lib"), { looseMode: "tighten" });
+  return openPrivateFolder(join(shelf, digest), { looseMode: "tighten" });
 }
 
 /** Whether `path` is a file of ours alone with exactly the library's bytes. */

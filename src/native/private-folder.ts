@@ -1,14 +1,22 @@
 // Folders that nobody but this user (and root) can look into or change.
 
-import { lstatSync, mkdirSync, realpathSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
+
+export interface PrivateFolderOptions {
+  /** What to do with a folder of ours that others may enter. "tighten" is for those who check what lies in it. */
+  readonly looseMode: "refuse" | "tighten";
+}
 
 /**
  * The real path of `folder`, made with mode 0700 where it is missing. Throws IO when it is a link, is not ours, can be
  * entered by others, or lies where others could put another one in its place.
  */
-export function openPrivateFolder(folder: string): string {
+export function openPrivateFolder(
+  folder: string,
+  { looseMode }: PrivateFolderOptions = { looseMode: "refuse" },
+): string {
   const refuse = (why: string, hint?: string) =>
     new CoremlxError("IO", `Cannot use the folder ${folder}: ${why}`, {
       ...(hint === undefined ? {} : { hint }),
@@ -25,6 +33,10 @@ export function openPrivateFolder(folder: string): string {
     if (!found.isDirectory()) throw refuse("it is no folder");
     if (found.uid !== userId()) throw refuse(`it belongs to user ${found.uid}`);
     if ((found.mode & 0o077) !== 0) {
+      if (looseMode === "tighten") {
+        chmodSync(path, 0o700);
+        return path;
+      }
       const mode = (found.mode & 0o777).toString(8);
       throw refuse(`others may enter it (mode ${mode})`, `Run chmod 700 ${folder}, or name a new folder`);
     }
@@ -54,6 +66,7 @@ function refuseForeignWriters(start: string, refuse: (why: string) => CoremlxErr
   }
 }
 
-function userId(): number {
+/** -1 where the system has no users. */
+export function userId(): number {
   return process.geteuid?.() ?? -1;
 }

@@ -7,7 +7,7 @@ import { CoremlxError } from "../../core/errors.ts";
 import type { FeatureDescription } from "../../core/model.ts";
 import type { FeatureValue, FeatureValues, SteppedValues } from "../../core/tensor.ts";
 import type { Prediction, SessionModel } from "../../runtime/session.ts";
-import { command, engineFlags } from "../command.ts";
+import { command, engineFlags, inputFlags } from "../command.ts";
 import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } from "../inputs.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
@@ -32,13 +32,7 @@ export const infer = command({
     { name: "FILE", description: "an input file; several run one after the other", multiple: true },
   ],
   flags: {
-    input: {
-      type: "string",
-      multiple: true,
-      alias: "i",
-      valueHint: "NAME=VALUE",
-      description: "an input: a file, a number, a JSON array, text, -, random, zeros or ones",
-    },
+    ...inputFlags,
     output: {
       type: "string",
       alias: "o",
@@ -52,15 +46,6 @@ export const infer = command({
       description: "write each output to a file of its own in DIR",
       isTrusted: true,
     },
-    fit: {
-      type: "enum",
-      options: ["stretch", "contain", "crop"],
-      default: "stretch",
-      description: "how a picture of another size is fitted",
-    },
-    mixdown: { type: "boolean", description: "average the channels of a WAV file" },
-    resample: { type: "string", valueHint: "HZ", description: "resample a WAV file to this rate" },
-    seed: { type: "string", default: "0", valueHint: "N", description: "seed of random inputs" },
     top: { type: "string", default: "5", valueHint: "N", description: "how many classes to show" },
     repeat: {
       type: "string",

@@ -65,8 +65,8 @@ describe("a model's path", () => {
 describe("the cache folder", () => {
   test("is the flag's, the user's, or our own default", () => {
     const at = (flag: string | undefined, xdg?: string) =>
-      cacheDirOf(flag, testIo({ cwd: "/work", env: xdg === undefined ? {} : { XDG_CACHE_HOME: xdg } }));
-    expect(at("here")).toBe("/work/here");
+      cacheDirOf(flag, testIo({ cwd: "/home/me", env: xdg === undefined ? {} : { XDG_CACHE_HOME: xdg } }));
+    expect(at("here")).toBe("/home/me/here");
     expect(at(undefined, "/cache")).toBe("/cache/coremlx");
     expect(at(undefined, "relative")).toStartWith(homedir());
     expect(at(undefined, "")).toBe(at(undefined));
