@@ -112,6 +112,16 @@ export function openCompileCache(options: CompileCacheOptions): CompileCache {
   return new CompileCache(options);
 }
 
+/** The same for whoever can do without: undefined, and a warning, where the folder cannot be used. */
+export function tryOpenCompileCache(options: CompileCacheOptions): CompileCache | undefined {
+  try {
+    return openCompileCache(options);
+  } catch (error) {
+    options.telemetry?.log("warn", "compile cache cannot be used", { reason: cacheFailure(error) });
+    return undefined;
+  }
+}
+
 /** Owns nothing but names; whoever takes an entry or a draft from it gives that back. */
 export class CompileCache {
   readonly folder: string;

@@ -37,6 +37,8 @@ export interface LoadFileOptions {
   readonly functionName?: string | undefined;
   /** Threads one prediction may use; default: all cores. */
   readonly threads?: number | undefined;
+  /** Compute the digest also where nothing else needs it. */
+  readonly withDigest?: boolean | undefined;
   /** Read the model and the entry whole, and believe nothing that was noted about them. */
   readonly verify?: boolean | undefined;
   readonly telemetry?: Telemetry | undefined;
@@ -60,7 +62,7 @@ export interface LoadedFile extends AsyncDisposable {
   readonly container: Model["container"];
   readonly byteLength: number;
   readonly description: ModelDescription;
-  /** SHA-256 of the model where it was needed. */
+  /** SHA-256 of the model, where it was needed or asked for. */
   readonly digest: string | undefined;
   /** Time to know what the model is, and to make it ready to run; the second has `cache.compileMs` in it. */
   readonly openMs: number;
@@ -82,12 +84,15 @@ export async function loadFile(path: string, options: LoadFileOptions): Promise<
   try {
     const result = await loadOpened(path, model, { ...options, ...times, sinceEpochMs });
     if (typeof result !== "string") return result;
+    const digest = options.withDigest
+      ? await (await import("../formats/open.ts")).computeDigest(model)
+      : undefined;
     const loaded = await options.load(model);
     isKept = true;
     return {
       ...aboutModel(model),
       loaded,
-      digest: undefined,
+      digest,
       ...elapsed(times),
       cache: { kind: "none", compileMs: 0, reason: result },
       async [Symbol.asyncDispose]() {

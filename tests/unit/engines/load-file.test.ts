@@ -367,9 +367,13 @@ describe("a damaged entry", () => {
 
 describe("what is not kept", () => {
   test("without a cache nothing is", async () => {
-    expect(await loadAndAsk(digitsPackage, undefined)).toMatchObject({
-      kind: "none",
-      reason: "there is no cache",
+    const without = { kind: "none", reason: "there is no cache", digest: undefined };
+    expect(await loadAndAsk(digitsPackage, undefined)).toMatchObject(without);
+    using model = await openModel(digitsPackage);
+    const digest = await computeDigest(model);
+    expect(await loadAndAsk(digitsPackage, undefined, { withDigest: true })).toMatchObject({
+      ...without,
+      digest,
     });
   });
 

@@ -22,6 +22,7 @@ import {
   type CompileCache,
   type CompileCacheOptions,
   openCompileCache,
+  tryOpenCompileCache,
 } from "../../../../src/engines/cache.ts";
 import {
   bytesOf,
@@ -371,6 +372,18 @@ describe("the folder", () => {
       code: "IO",
       message: expect.stringContaining("others may enter it"),
     });
+  });
+
+  test("that is refused is a warning to whoever can do without", () => {
+    const folder = newFolder();
+    mkdirSync(folder, { mode: 0o755 });
+    const events: unknown[] = [];
+    const telemetry = { log: (...event: readonly unknown[]) => void events.push(event) };
+    expect(tryOpenCompileCache({ folder, telemetry })).toBeUndefined();
+    expect(tryOpenCompileCache({ folder })).toBeUndefined();
+    const reason = expect.stringContaining("others may enter it");
+    expect(events).toEqual([["warn", "compile cache cannot be used", { reason }]]);
+    expect(tryOpenCompileCache({ folder: newFolder() })?.list().entries).toEqual([]);
   });
 
   test("that is a link is refused", () => {
