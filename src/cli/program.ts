@@ -37,6 +37,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "List, verify or prune the cache of compiled models",
     load: async () => (await import("./commands/cache.ts")).cache,
   },
+  doctor: {
+    description: "Show what this machine offers, what is missing, and what to do about it",
+    load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
   config: {
     description: "Show the effective settings and where each comes from",
     load: async () => (await import("./commands/config.ts")).config,

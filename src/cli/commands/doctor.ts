@@ -1,0 +1,48 @@
+// coremlx doctor: what this machine offers, what is missing, and what to do about it.
+
+import { resolve } from "node:path";
+import { type Diagnosis, diagnose } from "../../runtime/doctor.ts";
+import { command, engineFlags } from "../command.ts";
+import { formatBytes, type Io, painter, type Paint, plainLine, Reported, table } from "../output.ts";
+import { cacheDirOf } from "../session.ts";
+
+export const doctor = command({
+  meta: {
+    name: "doctor",
+    description: "Show what this machine offers, what is missing, and what to do about it",
+  },
+  flags: { onnxruntime: engineFlags.onnxruntime, "cache-dir": engineFlags["cache-dir"] },
+  examples: ["coremlx doctor", "coremlx doctor --json"],
+  async run({ flags, io }) {
+    const diagnosis = await diagnose({
+      cacheDir: cacheDirOf(flags["cache-dir"], io),
+      onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
+    });
+    if (flags.json) io.stdout(`${JSON.stringify({ schemaVersion: 1, ...diagnosis })}\n`);
+    else print(diagnosis, io, painter(io, flags.color, "stdout"));
+    if (!diagnosis.isUsable) throw new Reported("UNSUPPORTED");
+  },
+});
+
+const marks = { ok: ["green", "ok"], note: ["yellow", "note"], missing: ["red", "missing"] } as const;
+
+function print({ tool, host, checks }: Diagnosis, io: Io, paint: Paint): void {
+  const system = [host.system, `${host.platform} ${host.kernel}`, host.arch].filter(
+    (part) => part !== undefined,
+  );
+  const facts = [
+    [
+      "coremlx",
+      `${tool.version}${tool.commit === null ? "" : ` (${tool.commit.slice(0, 12)})`}, Bun ${tool.bun}`,
+    ],
+    ["system", `${system.join(", ")}${host.isVirtual ? ", virtual machine" : ""}`],
+    ["memory", formatBytes(host.memoryBytes)],
+  ];
+  io.stdout(`${table(facts.map((row) => row.map(plainLine)))}\n\n`);
+  const rows = checks.flatMap(({ name, status, detail, remedy }) => {
+    const [style, mark] = marks[status];
+    const row = [paint(style, mark), name, plainLine(detail)];
+    return remedy === undefined ? [row] : [row, ["", "", paint("dim", `→ ${plainLine(remedy)}`)]];
+  });
+  io.stdout(`${table(rows)}\n`);
+}
