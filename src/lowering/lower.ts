@@ -7,7 +7,7 @@ import { Graph } from "../onnx/graph.ts";
 import type { Shape, Value } from "../onnx/types.ts";
 import { isDense, type Lowering, Op } from "./op.ts";
 import { milOps } from "./registry.ts";
-import { type Precision, Scope } from "./scope.ts";
+import { declaredSizes, type Precision, Scope } from "./scope.ts";
 
 export interface LowerOptions {
   /** Default "float32". */
@@ -158,7 +158,7 @@ function define(scope: Scope, op: Op, results: Value | readonly Value[]): void {
   op.outputs.forEach(({ name, type }, index) => {
     const value = values[index];
     if (value === undefined) return;
-    scope.define(name, type.kind === "tensor" ? scope.graph.refine(value, type.shape) : value);
+    scope.define(name, type.kind === "tensor" ? scope.graph.refine(value, declaredSizes(type.shape)) : value);
   });
 }
 

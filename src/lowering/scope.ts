@@ -3,7 +3,7 @@
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import { tensorOf } from "../core/tensor.ts";
-import type { MilBlock, MilNamedType, MilOpset, MilTensor, MilValue } from "../formats/mil.ts";
+import type { MilBlock, MilDim, MilOpset, MilTensor, MilValue } from "../formats/mil.ts";
 import { constantNumbers } from "../onnx/elements.ts";
 import type { Graph } from "../onnx/graph.ts";
 import type { Value } from "../onnx/types.ts";
@@ -164,8 +164,10 @@ function withoutOverflow(g: Graph, value: Value): Value {
 
 const largestFloat32 = 3.4028234663852886e38;
 
-/** The graph type of a declared tensor: symbols for what is known only at run time. */
-export function declaredShape(scope: Scope, type: MilNamedType): readonly (number | string)[] | undefined {
-  if (type.type.kind !== "tensor" || type.type.shape === undefined) return undefined;
-  return type.type.shape.map((dim, axis) => dim ?? `${type.name}_d${axis}`);
+/**
+ * The sizes a program declares for a value. coremltools writes 0 for sizes that a reshape copies from an unknown one, so
+ * that a 0 says nothing.
+ */
+export function declaredSizes(shape: readonly MilDim[] | undefined): readonly MilDim[] | undefined {
+  return shape?.map((size) => (size === 0 ? undefined : size));
 }

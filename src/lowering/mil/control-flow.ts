@@ -7,7 +7,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Dim, Shape, Value, ValueType } from "../../onnx/types.ts";
 import { denseDType } from "../arguments.ts";
 import { isDense, type Op, type OpTable } from "../op.ts";
-import type { Scope } from "../scope.ts";
+import { declaredSizes, type Scope } from "../scope.ts";
 
 export const controlFlow = {
   cond(op, g) {
@@ -328,7 +328,7 @@ function tensorTypeOf(
 ): { readonly dtype: DType; readonly shape: readonly MilDim[] | undefined } | undefined {
   const type = named?.type.kind === "list" ? named.type.element : named?.type;
   if (type?.kind !== "tensor" || type.dtype === "string" || !isDense(type.dtype)) return undefined;
-  return { dtype: type.dtype, shape: type.shape };
+  return { dtype: type.dtype, shape: declaredSizes(type.shape) };
 }
 
 interface Shapes {

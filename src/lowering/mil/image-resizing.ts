@@ -3,6 +3,7 @@
 import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import type { Op, OpTable } from "../op.ts";
+import { declaredSizes } from "../scope.ts";
 import { cropResize } from "./crop-resize.ts";
 import { affine, resample } from "./resample.ts";
 import { type Interpolation, resizeBy, type SamplingMode, samplingModes } from "./resize.ts";
@@ -113,7 +114,7 @@ interface Scaling {
 function scaledSizes(op: Op, g: Graph, { x, axes, factors }: Scaling): readonly number[] | Value {
   // The program's own declaration settles how a fractional factor was rounded.
   const declared = op.outputs[0]?.type;
-  const shape = declared?.kind === "tensor" ? declared.shape : undefined;
+  const shape = declared?.kind === "tensor" ? declaredSizes(declared.shape) : undefined;
   const sizes = axes.map((axis, index) => {
     const size = x.shape?.[axis];
     const scaled =

@@ -36,10 +36,13 @@ function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): 
   const rank = x.shape?.length ?? sizes.length + 2;
   if (rank < 3 || rank > largestRank) op.bad(`"x" must have rank 3 to ${largestRank}, got ${rank}`);
   const kernel = spatialInts(op, "kernel_sizes", rank - 2);
-  const window = readWindow(op, { x, kernel });
-  const roundsUp = op.bool("ceil_mode", false);
-  if (roundsUp) checkCeilMode(op, x, kernel, window);
-  checkPadding(op, kernel, window);
+  const read = readWindow(op, { x, kernel });
+  const asksForMore = op.bool("ceil_mode", false);
+  if (asksForMore) checkCeilMode(op, x, kernel, read);
+  checkPadding(op, kernel, read);
+  const { window, roundsUp } = asksForMore
+    ? reachingOver(x, { ...read, kernel }, attributes["count_include_pad"] === 1)
+    : { window: read, roundsUp: false };
   const given = { ...attributes, kernel_shape: kernel, ceil_mode: roundsUp ? 1 : undefined };
   const skips = kernel.some((length, axis) => length < (window.strides[axis] ?? 1));
   if (window.padding.kind === "explicit" || !skips) {
@@ -54,6 +57,36 @@ function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): 
   // Padding is not counted: divide by the share of each window that lies inside x.
   const shape = g.node("Concat", [g.vector([1, 1]), g.node("Shape", [x], { start: 2 })], { axis: 0 });
   return g.node("Div", [pooled, apply(g.node("Expand", [scalarLike(g, x, 1), shape]), 0)]);
+}
+
+/**
+ * ceil_mode as padding behind, where the sizes are known: ONNX Runtime infers more results than it gives where the last
+ * window would begin in the padding. An average that counts its padding keeps the mode, for what lies behind the padding
+ * does not count; such windows are then cut off by less padding.
+ */
+function reachingOver(
+  x: Value,
+  window: Window & { readonly kernel: readonly number[] },
+  countsPadding: boolean,
+): { readonly window: Window; readonly roundsUp: boolean } {
+  const { kernel, strides, padding } = window;
+  if (padding.kind === "same") return { window, roundsUp: true };
+  let roundsUp = false;
+  const after: number[] = [];
+  for (const [axis, length] of kernel.entries()) {
+    const size = x.shape?.[2 + axis];
+    if (typeof size !== "number") return { window, roundsUp: true };
+    const stride = strides[axis] ?? 1;
+    const [before, behind] = [padding.before[axis] ?? 0, padding.after[axis] ?? 0];
+    const steps = (size + before + behind - length) / stride;
+    const beginsBehind = Math.ceil(steps) * stride >= size + before;
+    const last = beginsBehind ? Math.ceil(steps) - 1 : Math.ceil(steps);
+    const reach = Math.max(0, last * stride + length - size - before);
+    const isCut = countsPadding && !beginsBehind;
+    after.push(isCut ? behind : reach);
+    roundsUp ||= isCut && !Number.isInteger(steps);
+  }
+  return { window: { ...window, padding: { ...padding, after } }, roundsUp };
 }
 
 /**

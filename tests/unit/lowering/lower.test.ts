@@ -70,4 +70,23 @@ describe("lower", () => {
     expectAllClose(await runFunction(fn, x), { y: tensorOf("float16", [0, -Infinity]) });
     expectAllClose(await runFunction(fn, x, "model"), { y: tensorOf("float16", [NaN, -Infinity]) });
   });
+
+  // Up to iOS16 coremltools declares the result of reshape by the shape it is given, zeros and all.
+  test("does not believe that a result is empty because a size of it was copied", async () => {
+    const fn = milFunction(
+      { x: tensorType("float32", [undefined, 2, 3, 4]) },
+      [
+        milOp(
+          "reshape",
+          { x: "=x", shape: [0, 0, -1, 4] },
+          { z: tensorType("float32", [0, 0, undefined, 4]) },
+        ),
+      ],
+      ["z"],
+      "iOS16",
+    );
+    expect(lower(fn).outputs.map(({ shape }) => shape)).toEqual([["x_d0", 2, 3, 4]]);
+    const x = tensorOf("float32", Array<number>(24).fill(1), [1, 2, 3, 4]);
+    expect((await runFunction(fn, new Map([["x", x]])))["z"]?.shape).toEqual([1, 2, 3, 4]);
+  });
 });
