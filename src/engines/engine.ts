@@ -1,6 +1,6 @@
 // What can run a Model. Implementations: portable (ONNX Runtime), coreml (Apple's framework), tape, http.
 
-import type { FunctionDescription } from "../core/model.ts";
+import type { FunctionDescription, ModelDescription } from "../core/model.ts";
 import type { FeatureValues, Tensor } from "../core/tensor.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import type { Model } from "../formats/model.ts";
@@ -18,12 +18,30 @@ export interface LoadOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
+export interface LoadCompiledOptions extends LoadOptions {
+  readonly withDigest?: boolean | undefined;
+}
+
+/** Owns everything the loaded model needs. */
+export interface CompiledModel extends AsyncDisposable {
+  readonly loaded: LoadedModel;
+  readonly description: ModelDescription;
+  readonly digest: string | undefined;
+  readonly openMs: number;
+  readonly loadMs: number;
+}
+
 export interface Engine extends AsyncDisposable {
   readonly name: EngineName;
   /** "ONNX Runtime 1.27.0", "Core ML 9 (25A123)". */
   readonly version: string;
   /** Borrows the model: it must stay open until the loaded model is disposed. */
   load(model: Model, options?: LoadOptions): Promise<LoadedModel>;
+  /**
+   * A model from its path alone, where it was compiled before and has not changed since; undefined where not. Engines
+   * that keep nothing leave it out.
+   */
+  loadCompiled?(path: string, options?: LoadCompiledOptions): CompiledModel | undefined;
   /** A graph that another thread of this process loaded, to run it from here at the same time. Its owner must outlive this use. */
   adopt(share: GraphShare): LoadedGraph;
 }

@@ -106,6 +106,15 @@ export async function loadFile(path: string, options: LoadFileOptions): Promise<
 }
 
 /** From the entry of a model whose files are as they were when its digest was noted. */
+/**
+ * Only from what an earlier `compile` or `loadFile` has kept of this very file; undefined where that is nothing, or
+ * nothing of use. Never writes.
+ */
+export function loadCompiled(path: string, options: Omit<LoadFileOptions, "load">): LoadedFile | undefined {
+  const load = () => Promise.reject(new CoremlxError("INTERNAL", "Cannot load a model that was not opened"));
+  return loadKnown(path, performance.now(), { ...options, load });
+}
+
 function loadKnown(path: string, started: number, options: LoadFileOptions): LoadedFile | undefined {
   const { cache, telemetry = silent } = options;
   if (cache === undefined) return undefined;

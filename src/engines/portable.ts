@@ -1,12 +1,24 @@
 // The portable engine: a model lowered to an ONNX graph and run by ONNX Runtime on the CPU.
 
+import { existsSync } from "node:fs";
 import { CoremlxError } from "../core/errors.ts";
 import type { FunctionDescription } from "../core/model.ts";
 import type { MilFunction, MilProgram } from "../formats/mil.ts";
 import type { Model, ModelBody, PipelineStage } from "../formats/model.ts";
 import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import type { Precision } from "../lowering/scope.ts";
-import type { Engine, GraphShare, LoadedGraph, LoadedModel, LoadOptions } from "./engine.ts";
+import { compileCacheFolder, tryOpenCompileCache } from "./cache.ts";
+import { identifyLibrary } from "./cache/key.ts";
+import { loadCompiled } from "./load-file.ts";
+import type {
+  CompiledModel,
+  Engine,
+  LoadCompiledOptions,
+  GraphShare,
+  LoadedGraph,
+  LoadedModel,
+  LoadOptions,
+} from "./engine.ts";
 import { type GraphOptions, loadGraph, PortableGraph } from "./portable-graph.ts";
 import { PipelineModel } from "./portable-pipeline.ts";
 
@@ -14,16 +26,20 @@ export interface PortableOptions {
   /** Owned by the engine from now on. */
   readonly runtime: OnnxRuntime;
   readonly precision?: Precision | undefined;
+  /** Where compiled models are kept, and which library they were compiled for; without it none is looked for. */
+  readonly compiled?: { readonly cacheDir: string; readonly libraryPath: string } | undefined;
 }
 
 export class PortableEngine implements Engine {
   readonly name = "portable";
   readonly #runtime: OnnxRuntime;
   readonly #precision: Precision | undefined;
+  readonly #compiled: PortableOptions["compiled"];
 
   constructor(options: PortableOptions) {
     this.#runtime = options.runtime;
     this.#precision = options.precision;
+    this.#compiled = options.compiled;
   }
 
   get version(): string {
@@ -35,6 +51,24 @@ export class PortableEngine implements Engine {
     const description = findFunction(model, options.functionName);
     const graphOptions = { runtime: this.#runtime, precision: this.#precision, threads: options.threads };
     return loadBody(model.body, description, model.description.kind, graphOptions);
+  }
+
+  loadCompiled(path: string, options: LoadCompiledOptions = {}): CompiledModel | undefined {
+    refuseDevice(options);
+    if (this.#compiled === undefined) return undefined;
+    const { cacheDir, libraryPath } = this.#compiled;
+    const folder = compileCacheFolder(cacheDir);
+    if (!existsSync(folder)) return undefined;
+    return loadCompiled(path, {
+      cache: tryOpenCompileCache({ folder, telemetry: options.telemetry }),
+      runtime: this.#runtime,
+      library: identifyLibrary(libraryPath),
+      precision: this.#precision,
+      functionName: options.functionName,
+      threads: options.threads,
+      withDigest: options.withDigest,
+      telemetry: options.telemetry,
+    });
   }
 
   adopt(share: GraphShare): LoadedGraph {

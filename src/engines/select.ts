@@ -35,8 +35,13 @@ async function openPortable(options: EngineOptions): Promise<Engine> {
     import("../native/onnxruntime.ts"),
     import("../native/library.ts"),
   ]);
-  const library = await locateOnnxRuntime({ path: options.onnxruntimePath, cacheDir: options.cacheDir });
-  return new PortableEngine({ runtime: OnnxRuntime.open(library), precision: options.precision });
+  const { cacheDir, onnxruntimePath, precision } = options;
+  const libraryPath = await locateOnnxRuntime({ path: onnxruntimePath, cacheDir });
+  return new PortableEngine({
+    runtime: OnnxRuntime.open(libraryPath),
+    precision,
+    compiled: { cacheDir, libraryPath },
+  });
 }
 
 function whyNoCoreml(): string {

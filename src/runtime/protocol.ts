@@ -28,6 +28,8 @@ export interface LoadReply {
   /** Time to read the file, and to make it ready to run. */
   readonly openMs: number;
   readonly loadMs: number;
+  /** warm: it had been compiled before. */
+  readonly cache: "cold" | "warm";
   /** Of a model that is one graph: how to run it by tensors, also from other workers. */
   readonly graph: SharedGraph | undefined;
 }

@@ -5,7 +5,6 @@ import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../engines/engine.ts";
 import { openEngine } from "../engines/select.ts";
-import type { Model } from "../formats/model.ts";
 import { computeDigest, openModel } from "../formats/open.ts";
 import { MemoryViews } from "../native/memory.ts";
 import type {
@@ -22,10 +21,21 @@ import type {
 } from "./protocol.ts";
 
 type Running =
-  | { readonly kind: "owner"; readonly engine: Engine; readonly model: Model; readonly loaded: LoadedModel }
+  | {
+      readonly kind: "owner";
+      readonly engine: Engine;
+      readonly loaded: LoadedModel;
+      /** Gives back the model with all it needs. */
+      readonly close: () => Promise<void>;
+    }
   | { readonly kind: "guest"; readonly engine: Engine; readonly graph: LoadedGraph };
 
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
+
+interface Found extends Pick<LoadReply, "digest" | "description" | "openMs" | "loadMs" | "cache"> {
+  readonly loaded: LoadedModel;
+  readonly close: () => Promise<void>;
+}
 
 /** Owns what it loads. Invariant: `close` gives everything back, also after a failed load. */
 export class ModelService {
@@ -51,31 +61,69 @@ export class ModelService {
 
   async #load(request: LoadRequest): Promise<LoadReply> {
     this.#assertEmpty();
-    const started = performance.now();
-    const model = await openModel(request.path);
-    const opened = performance.now();
-    let engine: Engine | undefined;
+    const engine = await openEngine(request.engine);
     try {
-      engine = await openEngine(request.engine);
-      const { functionName, device, threads } = request;
-      const loaded = await engine.load(model, { functionName, device, threads });
-      this.#running = { kind: "owner", engine, model, loaded };
-      const ready = performance.now();
+      const found = await this.#loadWith(engine, request);
+      const { loaded, close } = found;
+      this.#running = { kind: "owner", engine, loaded, close };
       const { graph } = loaded;
       return {
-        digest: request.withDigest ? await computeDigest(model) : undefined,
-        description: model.description,
+        digest: found.digest,
+        description: found.description,
         function: loaded.function,
         engine: engine.name,
         engineVersion: engine.version,
         device: loaded.device,
-        openMs: opened - started,
-        loadMs: ready - opened,
+        openMs: found.openMs,
+        loadMs: found.loadMs,
+        cache: found.cache,
         graph: graph && { ports: graph.ports, share: graph.loaded.share, cancel: graph.loaded.cancel },
       };
     } catch (error) {
       this.#running = undefined;
-      await engine?.[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** As it was compiled before, else from the model's own file. */
+  async #loadWith(engine: Engine, request: LoadRequest): Promise<Found> {
+    const { functionName, device, threads, withDigest } = request;
+    const options = { functionName, device, threads };
+    const warm = engine.loadCompiled?.(request.path, { ...options, withDigest });
+    if (warm) {
+      const { loaded, description, digest, openMs, loadMs } = warm;
+      return {
+        loaded,
+        description,
+        digest,
+        openMs,
+        loadMs,
+        cache: "warm",
+        async close() {
+          await warm[Symbol.asyncDispose]();
+        },
+      };
+    }
+    const started = performance.now();
+    const model = await openModel(request.path);
+    const opened = performance.now();
+    try {
+      const loaded = await engine.load(model, options);
+      const loadMs = performance.now() - opened;
+      return {
+        loaded,
+        description: model.description,
+        digest: withDigest ? await computeDigest(model) : undefined,
+        openMs: opened - started,
+        loadMs,
+        cache: "cold",
+        async close() {
+          await loaded[Symbol.asyncDispose]();
+          model[Symbol.dispose]();
+        },
+      };
+    } catch (error) {
       model[Symbol.dispose]();
       throw error;
     }
@@ -120,10 +168,9 @@ export class ModelService {
     this.#running = undefined;
     this.#views.clear();
     if (running === undefined) return;
-    if (running.kind === "owner") await running.loaded[Symbol.asyncDispose]();
+    if (running.kind === "owner") await running.close();
     else running.graph[Symbol.dispose]();
     await running.engine[Symbol.asyncDispose]();
-    if (running.kind === "owner") running.model[Symbol.dispose]();
   }
 
   #tensors(shared: readonly SharedTensor[]): Map<string, Tensor> {

@@ -120,6 +120,10 @@ export class SessionModel implements AsyncDisposable {
   get device(): string {
     return this.#parts.reply.device;
   }
+  /** It had been compiled before, and was loaded from the cache. */
+  get isWarm(): boolean {
+    return this.#parts.reply.cache === "warm";
+  }
   get timings(): { readonly openMs: number; readonly loadMs: number } {
     const { openMs, loadMs } = this.#parts.reply;
     return { openMs, loadMs };
@@ -167,7 +171,7 @@ export class SessionModel implements AsyncDisposable {
         openMs: reply.openMs,
         loadMs: reply.loadMs,
         ...(this.#firstInferenceMs === undefined ? {} : { firstInferenceMs: this.#firstInferenceMs }),
-        cache: "cold",
+        cache: reply.cache,
       },
     };
   }

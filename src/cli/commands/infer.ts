@@ -383,7 +383,7 @@ function statusLine({ model, flags }: Finish, results: readonly Result[]): strin
     model.engine,
     `${model.device}${requested}`,
     `open ${formatMs(model.timings.openMs)}`,
-    `load ${formatMs(model.timings.loadMs)}`,
+    `load ${formatMs(model.timings.loadMs)}${model.isWarm ? " (warm)" : ""}`,
     `${predict} ${formatMs(median)}`,
   ].join(" · ");
 }

@@ -179,7 +179,7 @@ for (const kind of kinds) {
       if (linux) expect(store.stats.mapped).toMatchObject({ allocations: 1, heldBytes: 5_000 });
       store[Symbol.dispose]();
       expect(readdirSync(folder)).toEqual([]);
-    });
+    }, 30_000);
 
     test("that was put into quarantine is not lent again before the late completion", () => {
       using opened = openStore({ kind });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import {
   f32,
@@ -10,6 +10,7 @@ import {
   tensorOf,
   zeros,
 } from "../../../src/core/tensor.ts";
+import { compileModel } from "../../../src/runtime/compile.ts";
 import { openSession } from "../../../src/runtime/session.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
 import { digitPicture, digitsPackage } from "../../support/digits.ts";
@@ -267,4 +268,26 @@ test("the breaker opens after engine faults, refuses quickly, and counts what it
   for (let i = 0; i < 3; i++) expect((await rejectionOf(model.predict(bad))).code).toBe("NATIVE");
   expect(await rejectionOf(model.predict(bad))).toMatchObject({ code: "UNAVAILABLE" });
   expect(model.stats.breaker).toMatchObject({ state: "open", trips: 1, rejections: 1 });
+});
+
+test("a model that was compiled before loads from the cache, with the same answers, until it changes", async () => {
+  using folder = tempFolder();
+  const path = join(folder.path, "Digits.mlpackage");
+  cpSync(digitsPackage, path, { recursive: true });
+  const cacheDir = join(folder.path, "cache");
+  const picture = new Map([["image", await digitPicture(8)]]);
+  await using session = await openSession({ cacheDir });
+  const cold = await session.load(path);
+  expect(cold.isWarm).toBe(false);
+  await compileModel(path, { cacheDir });
+  const warm = await session.load(path, { withDigest: true, instances: 2 });
+  expect([warm.isWarm, warm.stats.load.cache]).toEqual([true, "warm"]);
+  expect(warm.digest).toMatch(/^[0-9a-f]{64}$/);
+  expect(await warm.predict(picture)).toEqual(await cold.predict(picture));
+  expect(warm.description).toEqual(cold.description);
+  const weights = join(path, "Data/com.apple.CoreML/weights/weight.bin");
+  const bytes = readFileSync(weights);
+  bytes.set([1, 2, 3], bytes.length - 8);
+  writeFileSync(weights, bytes);
+  expect((await session.load(path)).isWarm).toBe(false);
 });
