@@ -27,8 +27,17 @@ export interface ScopeOptions {
   readonly lowerBlock: (scope: Scope, block: MilBlock) => readonly Value[];
 }
 
+/** A value that is another one with zeros around it: before and after each axis. */
+export interface ZeroPadded {
+  readonly x: Value;
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
 interface Shared extends ScopeOptions {
   classifier: Classifier | undefined;
+  /** By the name of the padded value. */
+  readonly padded: Map<string, ZeroPadded>;
 }
 
 /** Names resolve outwards, so that a block sees the blocks around it. States are mutable: the innermost version counts. */
@@ -44,7 +53,8 @@ export class Scope {
   constructor(graph: Graph, options: ScopeOptions | { parent: Scope }) {
     this.graph = graph;
     this.#parent = "parent" in options ? options.parent : undefined;
-    this.#shared = "parent" in options ? options.parent.#shared : { ...options, classifier: undefined };
+    this.#shared =
+      "parent" in options ? options.parent.#shared : { ...options, classifier: undefined, padded: new Map() };
   }
 
   get opset(): MilOpset {
@@ -116,6 +126,14 @@ export class Scope {
   isFixedList(name: string): boolean {
     if (this.#fixedLists.has(name)) return true;
     return !this.#values.has(name) && (this.#parent?.isFixedList(name) ?? false);
+  }
+
+  /** Remembers what a value is made of, for ops that pad by themselves. */
+  notePadding(value: Value, padding: ZeroPadded): void {
+    this.#shared.padded.set(value.name, padding);
+  }
+  zeroPadding(value: Value): ZeroPadded | undefined {
+    return this.#shared.padded.get(value.name);
   }
 
   /** States this scope has written itself. */

@@ -1,7 +1,13 @@
 // conv, conv_quantized, conv_transpose. Expected values: by hand here, in numpy in scripts/fixtures/ops/conv.py.
 
+import { describe, expect, test } from "bun:test";
 import { f32, tensorOf } from "../../src/core/tensor.ts";
-import { type OpCase, opCases } from "../support/op-cases.ts";
+import type { MilOp } from "../../src/formats/mil.ts";
+import { lower } from "../../src/lowering/lower.ts";
+import { prune } from "../../src/onnx/prune.ts";
+import { expectAllClose } from "../support/close.ts";
+import { type Argument, milFunction, milOp, tensorType } from "../support/mil-program.ts";
+import { type OpCase, opCases, runFunction } from "../support/op-cases.ts";
 import { fixtureRows } from "../support/op-fixtures.ts";
 
 const x = f32([1, 2, 3, 4], [1, 1, 4]);
@@ -144,3 +150,54 @@ opCases("conv", [
   ...fixtureRows("conv"),
   ...refused,
 ]);
+
+describe("conv after pad", () => {
+  const float = tensorType("float32");
+  const x = f32([1, 2, 3], [1, 1, 3]);
+  const weight = f32([1, 10], [1, 1, 2]);
+  const conv = (pad: Readonly<Record<string, Argument>>) =>
+    milOp("conv", { x: "=p", weight, ...pad }, { y: float });
+  const run = (ops: readonly MilOp[], outputs: readonly string[]) => {
+    const fn = milFunction({ x: tensorType("float32", [1, 1, 3]) }, ops, outputs);
+    const { nodes } = prune(lower(fn).graph);
+    const kinds = [...nodes.values()].flat().map(({ op }) => op);
+    return runFunction(fn, new Map([["x", x]])).then((results) => ({ results, kinds }));
+  };
+
+  test("pads by itself", async () => {
+    const pad = milOp("pad", { x: "=x", pad: [1, 2], mode: "constant" }, { p: float });
+    const { results, kinds } = await run([pad, conv({ pad_type: "custom", pad: [0, 1] })], ["y"]);
+    expect(kinds).not.toContain("Pad");
+    expectAllClose(results, { y: f32([10, 21, 32, 3, 0, 0], [1, 1, 6]) });
+  });
+
+  test("leaves padding alone that is no zeros, or not along the window", async () => {
+    const ones = milOp(
+      "pad",
+      { x: "=x", pad: [1, 0], mode: "constant", constant_val: f32([1], []) },
+      { p: float },
+    );
+    expectAllClose((await run([ones, conv({ pad_type: "valid" })], ["y"])).results, {
+      y: f32([11, 21, 32], [1, 1, 3]),
+    });
+    const batch = milOp("pad", { x: "=x", pad: [1, 0, 0, 0, 0, 0], mode: "constant" }, { p: float });
+    expectAllClose((await run([batch, conv({ pad_type: "valid" })], ["y"])).results, {
+      y: f32([0, 0, 21, 32], [2, 1, 2]),
+    });
+  });
+
+  test("sees the padded sizes in same padding", async () => {
+    const pad = milOp("pad", { x: "=x", pad: [0, 2], mode: "constant" }, { p: float });
+    const { results } = await run([pad, conv({ pad_type: "same", strides: [2] })], ["y"]);
+    expectAllClose(results, { y: f32([21, 3, 0], [1, 1, 3]) });
+  });
+
+  // ONNX Runtime would fuse pad and pool and lose what both read.
+  test("and a pool read what the program gives out as well", async () => {
+    const tanh = milOp("relu", { x: "=x" }, { t: float });
+    const pad = milOp("pad", { x: "=t", pad: [1, 1], mode: "constant" }, { p: float });
+    const pool = milOp("max_pool", { x: "=p", kernel_sizes: [2], pad_type: "valid" }, { z: float });
+    const { results } = await run([tanh, pad, conv({ pad_type: "valid" }), pool], ["t", "y", "z"]);
+    expectAllClose(results, { t: x, y: f32([10, 21, 32, 3], [1, 1, 4]), z: f32([1, 2, 3, 3], [1, 1, 4]) });
+  });
+});

@@ -6,7 +6,7 @@ import type { Value } from "../../onnx/types.ts";
 import { castLike } from "../arguments.ts";
 import { numbersOfMil, type Op, type OpTable } from "../op.ts";
 import { prove } from "../proof.ts";
-import { padAtRunTime, readWindow, windowAttributes, withoutPadding } from "../window.ts";
+import { padAtRunTime, readWindow, type Window, windowAttributes, withoutPadding } from "../window.ts";
 import { convTranspose } from "./conv-transpose.ts";
 
 export const conv = {
@@ -17,12 +17,15 @@ export const conv = {
 
 /** x [N, C_in, spatial…], weight [C_out, C_in / groups, kernel…]. */
 function convolve(op: Op, g: Graph, weight: Value): Value {
-  const x = op.value("x");
+  const given = op.value("x");
   const shape = op.shape(weight, "weight");
-  const rank = x.shape?.length ?? shape.length;
+  const rank = given.shape?.length ?? shape.length;
   if (rank < 3 || rank > 5) op.bad(`"x" must have rank 3 to 5, got ${rank}`);
   if (shape.length !== rank) op.bad(`"weight" must have rank ${rank} as "x" has, got ${shape.length}`);
-  const window = readWindow(op, { x, kernel: shape.slice(2), defaultPadType: "valid" });
+  const { x, window } = withOwnPadding(op, {
+    x: given,
+    window: readWindow(op, { x: given, kernel: shape.slice(2), defaultPadType: "valid" }),
+  });
   const groups = op.int("groups", 1);
   checkChannels(op, x, weight, groups);
 
@@ -39,6 +42,24 @@ function convolve(op: Op, g: Graph, weight: Value): Value {
     return g.node("Conv", [padded, ...parameters], { ...attributes, group: groups });
   }
   return g.node("Conv", [fitting, ...parameters], { ...windowAttributes(window), group: groups });
+}
+
+interface Windowed {
+  readonly x: Value;
+  readonly window: Window;
+}
+
+/** What a pad op put around x, as padding of the convolution. */
+function withOwnPadding(op: Op, { x, window }: Windowed): Windowed {
+  const added = op.scope.zeroPadding(x);
+  const { padding } = window;
+  if (added === undefined || padding.kind === "same") return { x, window };
+  if ([...added.before.slice(0, 2), ...added.after.slice(0, 2)].some((amount) => amount > 0)) {
+    return { x, window };
+  }
+  const before = padding.before.map((amount, axis) => amount + (added.before[2 + axis] ?? 0));
+  const after = padding.after.map((amount, axis) => amount + (added.after[2 + axis] ?? 0));
+  return { x: added.x, window: { ...window, padding: { kind: "explicit", before, after } } };
 }
 
 function proveChannels(op: Op, g: Graph, x: Value, weight: Value, groups: number): Value {

@@ -31,7 +31,7 @@ interface Pool {
 
 /** x [N, C, spatial…]. */
 function slide(op: Op, g: Graph, { kind, largestRank, attributes = {} }: Pool): Value {
-  const x = withoutFusion(g, op.value("x"));
+  const x = op.value("x");
   const sizes = op.ints("kernel_sizes");
   const rank = x.shape?.length ?? sizes.length + 2;
   if (rank < 3 || rank > largestRank) op.bad(`"x" must have rank 3 to ${largestRank}, got ${rank}`);
@@ -87,16 +87,6 @@ function reachingOver(
     roundsUp ||= isCut && !Number.isInteger(steps);
   }
   return { window: { ...window, padding: { ...padding, after } }, roundsUp };
-}
-
-/**
- * x behind a Reshape to its own shape, where it comes from a Pad: ONNX Runtime would make that padding the pool's own.
- * Zeros in front of MaxPool would then never win, and a pool smaller than its padding would not load.
- */
-function withoutFusion(g: Graph, x: Value): Value {
-  const isPadded = g.nodes.some(({ op, outputs }) => op === "Pad" && outputs[0] === x.name);
-  const rank = x.shape?.length;
-  return isPadded && rank !== undefined ? g.node("Reshape", [x, g.vector(Array<number>(rank).fill(0))]) : x;
 }
 
 /** ONNX Runtime refuses windows that may lie in the padding altogether. */

@@ -124,11 +124,18 @@ export const tensorOperation = {
     if (known) checkPads(op, x, { known, mode });
     if (known?.every((amount) => amount === 0)) return x;
     const { pads, axes } = padVectors(op, g, { x, vector, known });
-    return withTypes(g, [x], paddableTypes, ([data = x]) => {
-      const fill = mode === "constant" ? g.scalar(op.float("constant_val", 0), denseDType(data)) : undefined;
-      const inputs = axes === undefined ? [data, pads, fill] : [data, pads, fill, axes];
-      return g.node("Pad", fill || axes ? inputs : inputs.slice(0, 2), { mode });
+    const result = withTypes(g, [x], paddableTypes, ([data = x]) => {
+      if (mode !== "constant") return g.node("Pad", [data, pads, undefined, axes], { mode });
+      return g.node("Pad", [data, pads, g.scalar(op.float("constant_val", 0), denseDType(data)), axes], {
+        mode,
+      });
     });
+    if (known && mode === "constant" && op.float("constant_val", 0) === 0) {
+      const none = Array<number>(op.rank(x) - known.length / 2).fill(0);
+      const half = (which: number) => [...none, ...known.filter((_, index) => index % 2 === which)];
+      op.scope.notePadding(result, { x, before: half(0), after: half(1) });
+    }
+    return result;
   },
 
   range_1d(op, g) {
@@ -262,28 +269,29 @@ interface PadArguments {
   readonly known: readonly number[] | undefined;
 }
 
-/** MIL pairs before and after for the last axes; ONNX wants all befores, then all afters. `axes` undefined: all. */
+/**
+ * MIL pairs before and after for the last axes; ONNX wants all befores, then all afters. The axes are always spelt out:
+ * ONNX Runtime's fusion with what follows leaves such nodes alone. It would take zeros in front of MaxPool for padding
+ * that never wins, and break a graph that gives out what is padded.
+ */
 function padVectors(
   op: Op,
   g: Graph,
   { x, vector, known }: PadArguments,
-): { readonly pads: Value; readonly axes: Value | undefined } {
+): { readonly pads: Value; readonly axes: Value } {
   const rank = op.rank(x);
   const length = lengthOfVector(vector) ?? 2 * rank;
   if (length % 2 !== 0 || length > 2 * rank) {
     op.bad(`"pad" must have at most ${2 * rank} values, two an axis, got ${length}`);
   }
-  const skipped = rank - length / 2;
+  const axes = g.vector(Array.from({ length: length / 2 }, (_, index) => rank - length / 2 + index));
   if (known) {
-    const none = Array<number>(skipped).fill(0);
     const before = known.filter((_, index) => index % 2 === 0);
     const after = known.filter((_, index) => index % 2 === 1);
-    return { pads: g.vector([...none, ...before, ...none, ...after]), axes: undefined };
+    return { pads: g.vector([...before, ...after]), axes };
   }
   const pairs = g.node("Reshape", [vector, g.vector([length / 2, 2])]);
-  const pads = g.node("Reshape", [g.node("Transpose", [pairs], { perm: [1, 0] }), g.vector([-1])]);
-  const axes = Array.from({ length: length / 2 }, (_, index) => skipped + index);
-  return { pads, axes: skipped === 0 ? undefined : g.vector(axes) };
+  return { pads: g.node("Reshape", [g.node("Transpose", [pairs], { perm: [1, 0] }), g.vector([-1])]), axes };
 }
 
 function scalarArgument(op: Op, g: Graph, name: string): Value {
