@@ -327,6 +327,12 @@ describe("a damaged entry", () => {
     ["a graph that is none", { "0.onnx": "not ONNX" }],
     ["a plan that is none", { "plan.json": "[]" }],
     [
+      "a plan of other features",
+      {
+        "plan.json": `{"container":"mlpackage","byteLength":1,"description":{},"body":{"kind":"graph","function":{"inputs":[],"outputs":[],"states":[]},"ports":{"inputs":[{"feature":"x"}],"outputs":[],"states":[]},"graph":{"name":"0.onnx","form":"optimized"}}}`,
+      },
+    ],
+    [
       "a plan of another graph",
       { "plan.json": `{"body":{"kind":"graph","ports":{},"graph":{"name":"7.onnx"}}}` },
     ],
@@ -350,6 +356,33 @@ describe("a damaged entry", () => {
     expect(again.answers).toEqual(cold.answers);
   });
 
+  test("with a pipeline whose second stage is no graph is replaced", async () => {
+    const cache = newCache();
+    const cold = await loadAndAsk(digitsPackage, cache);
+    if (cold.kind !== "cold") throw new Error(cold.kind);
+    const folder = entryOf(cache);
+    const plan = JSON.parse(readFileSync(join(folder, "plan.json"), "utf8"));
+    const { body } = plan;
+    const broken = { ...body, graph: { ...body.graph, name: "1.onnx" } };
+    const changed = { ...plan, body: { kind: "pipeline", function: body.function, stages: [body, broken] } };
+    const files = {
+      "0.onnx": readFileSync(join(folder, "0.onnx")),
+      "0.bin": readFileSync(join(folder, "0.bin")),
+      "1.onnx": "not ONNX",
+      "plan.json": JSON.stringify(changed),
+    };
+    cache.prune({ maxBytes: 0 });
+    const draft = await cache.begin(cold.key);
+    if (draft.kind !== "draft") throw new Error("no draft");
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(draft.folder, name), bytes);
+    const published = draft.publish({ createdEpochMs: 0, compileMs: 0, origin });
+    draft[Symbol.dispose]();
+    if (published.kind === "entry") published.entry[Symbol.dispose]();
+    const again = await loadAndAsk(digitsPackage, cache);
+    expect(again.kind).toBe("cold");
+    expect(again.answers).toEqual(cold.answers);
+  });
+
   test("nobody can read or replace does not keep a model from being loaded", async () => {
     const cache = newCache();
     const cold = await loadAndAsk(digitsPackage, cache);
@@ -362,6 +395,43 @@ describe("a damaged entry", () => {
     expect(result.kind).toBe("none");
     expect(result.answers).toEqual(cold.answers);
     expect(messages).toContain("compile cache failed");
+  });
+});
+
+describe("a graph that ONNX Runtime cannot write", () => {
+  /** Lets the library write, and then ruins what it wrote. */
+  async function ruining(
+    ruin: (path: string) => void,
+  ): Promise<Pick<OnnxRuntime, "createSession" | "version">> {
+    const runtime = await portableRuntime();
+    return {
+      version: runtime.version,
+      createSession(bytes, options) {
+        const session = runtime.createSession(bytes, options);
+        const saved = options?.saveOptimized;
+        if (saved) ruin(join(saved.folder, saved.graphName));
+        return session;
+      },
+    };
+  }
+
+  test.each([
+    ["in a way that it can read again", (path: string) => writeFileSync(path, "not ONNX")],
+    [
+      "with the inputs it had",
+      (path: string) => {
+        writeFileSync(path, readFileSync(resolve(import.meta.dir, "../../fixtures/onnx/add.onnx")));
+      },
+    ],
+  ])("%s is kept as it was lowered", async (_, ruin) => {
+    const cache = newCache();
+    const cold = await loadAndAsk(digitsPackage, cache, { runtime: await ruining(ruin) });
+    expect(cold.kind).toBe("cold");
+    expect(formsOf(entryOf(cache))).toEqual(["lowered"]);
+    expect(readdirSync(entryOf(cache)).toSorted()).toEqual(["0.onnx", "manifest.json", "plan.json"]);
+    const warm = await loadAndAsk(digitsPackage, cache);
+    expect(warm.kind).toBe("warm");
+    expect(warm.answers).toEqual(await askWithout(digitsPackage));
   });
 });
 

@@ -3,10 +3,12 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,16 +16,19 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { CoremlxError } from "../../../../src/core/errors.ts";
+import { type CoremlxError, messageOf } from "../../../../src/core/errors.ts";
 import {
   type CompileCache,
+  compileCacheFolder,
   type CompileCacheOptions,
   openCompileCache,
   tryOpenCompileCache,
 } from "../../../../src/engines/cache.ts";
+import { lockFile } from "../../../../src/native/kernel.ts";
 import {
   bytesOf,
   folderOf,
@@ -486,6 +491,87 @@ describe("the bound", () => {
     expect(keysOf(cache)).toEqual([keyOf("c")]);
     expect(readdirSync(join(cache.folder, "locks"))).toEqual([]);
   });
+});
+
+describe("what processes leave behind", () => {
+  const longAgo = Date.now() / 1_000 - 3_600;
+
+  test("a draft without a lock goes when it is old, and stays while it may be in the making", () => {
+    const cache = open();
+    const drafts = join(cache.folder, "drafts");
+    for (const name of ["old", "new"]) mkdirSync(join(drafts, name));
+    writeFileSync(join(drafts, "old-file"), "");
+    writeFileSync(join(drafts, "new-file"), "");
+    for (const name of ["old", "old-file"]) utimesSync(join(drafts, name), longAgo, longAgo);
+    openCompileCache({ folder: cache.folder });
+    expect(readdirSync(drafts).toSorted()).toEqual(["new", "new-file"]);
+  });
+
+  test("a draft whose lock is no lock goes", () => {
+    const cache = open();
+    const drafts = join(cache.folder, "drafts");
+    mkdirSync(join(drafts, "odd"));
+    symlinkSync("/etc/passwd", join(drafts, "odd/.lock"));
+    openCompileCache({ folder: cache.folder });
+    expect(readdirSync(drafts)).toEqual([]);
+    expect(existsSync("/etc/passwd")).toBe(true);
+  });
+
+  test("a draft that has been locked for more than a day goes: some file systems keep dead locks", async () => {
+    const cache = open();
+    using draft = await cache.begin(keyOf("a")).then((begun) => (begun.kind === "draft" ? begun : undefined));
+    if (draft === undefined) throw new Error("no draft");
+    openCompileCache({ folder: cache.folder });
+    expect(existsSync(draft.folder)).toBe(true);
+    utimesSync(draft.folder, longAgo - 86_400, longAgo - 86_400);
+    openCompileCache({ folder: cache.folder });
+    expect(existsSync(draft.folder)).toBe(false);
+  });
+
+  test("an entry that somebody is just removing is waited for a moment, then counts as missing", async () => {
+    const cache = open();
+    await put(cache, "a", { "0.bin": bytesOf(1) });
+    const fd = openSync(join(folderOf(cache, "a"), "manifest.json"), "r");
+    expect(lockFile(fd, "exclusive")).toBe(true);
+    expect(cache.get(keyOf("a"))).toBeUndefined();
+    expect(cache.list().entries).toEqual([]);
+    closeSync(fd);
+    cache.get(keyOf("a"))?.[Symbol.dispose]();
+    expect(cache.list().entries.length).toBe(1);
+  });
+
+  test("the lock of a name that was removed meanwhile is taken again", async () => {
+    const cache = open();
+    writeFileSync(join(cache.folder, "locks", keyOf("a")), "");
+    expect(await put(cache, "a", { "0.bin": bytesOf(1) })).toBe("entry");
+    expect(readdirSync(join(cache.folder, "locks"))).toEqual(["publish"]);
+  });
+});
+
+test("a draft that can be made nowhere is the system's error, and lets go of its key", async () => {
+  const cache = open();
+  rmSync(join(cache.folder, "drafts"), { recursive: true });
+  writeFileSync(join(cache.folder, "drafts"), "in the way");
+  for (let i = 0; i < 2; i++) {
+    const reason = await cache.begin(keyOf("a")).then(() => "made", messageOf);
+    expect(reason).toContain("ENOTDIR");
+  }
+  expect(readdirSync(join(cache.folder, "locks"))).toEqual([]);
+});
+
+test("an entry that has no place to go is the system's error, and leaves nothing", async () => {
+  const cache = open();
+  const draft = await cache.begin(keyOf("a"));
+  if (draft.kind !== "draft") throw new Error("no draft");
+  writeFileSync(join(draft.folder, "0.bin"), "1");
+  rmSync(join(cache.folder, "entries"), { recursive: true });
+  expect(() => draft.publish({ createdEpochMs: 0, compileMs: 0, origin })).toThrow("ENOENT");
+  draft[Symbol.dispose]();
+  expect(readdirSync(join(cache.folder, "drafts"))).toEqual([]);
+});
+
+test("the cache lies beside the other caches of the program", () => {
+  expect(compileCacheFolder("/caches/coremlx")).toBe("/caches/coremlx/models");
 });
 
 describe("making an entry", () => {
