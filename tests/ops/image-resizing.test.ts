@@ -273,6 +273,19 @@ const edgeCases: readonly OpCase[] = [
     expect: f32(Array<number>(60).fill(5), [5, 1, 4, 3]),
   },
   {
+    name: "resize moves points on the grid of offset corners even where the size stays",
+    op: "resize",
+    opset: 17,
+    inputs: { x: f32([0, 1, 2, 3], [1, 1, 1, 4]) },
+    constants: {
+      shape: [0],
+      resized_dims: tensorOf("uint32", [1], []),
+      sampling_mode: "OFFSET_CORNERS",
+    },
+    expect: f32([0.375, 1.125, 1.875, 2.625], [1, 1, 1, 4]),
+    dynamic: true,
+  },
+  {
     name: "resize to a size too large for a table of points",
     op: "resize_bilinear",
     inputs: { x: f32([3, 3], [1, 1, 2]) },

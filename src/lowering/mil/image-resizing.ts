@@ -144,10 +144,25 @@ function resizeTrailing(op: Op, g: Graph): Value {
       op.bad(`"shape" must have ${count} to ${rank} values, got ${given.length}`);
     }
     const sizes = given.slice(given.length - count);
-    const kept = sizes.map((size) => size === 0);
-    const targets = sizes.filter((size) => size !== 0);
-    checkSizes(op, targets);
-    return resizeBy(op, g, { x, axes: axes.filter((_, index) => !kept[index]), sizes: targets, ...rule });
+    checkSizes(
+      op,
+      sizes.filter((size) => size !== 0),
+    );
+    // An axis that keeps its size is left alone, but on the one grid that moves points even then.
+    const moves = rule.grid === "OFFSET_CORNERS";
+    const resized = sizes.map((size) => size !== 0 || moves);
+    const targets = sizes.map((size, index) => {
+      const own = x.shape?.[axes[index] ?? 0];
+      return size !== 0 ? size : typeof own === "number" ? own : undefined;
+    });
+    const isResized = (_: unknown, index: number) => resized[index];
+    return resizeBy(op, g, {
+      x,
+      axes: axes.filter(isResized),
+      sizes: targets.filter(isResized),
+      factors: moves ? sizes.map(() => 1) : undefined,
+      ...rule,
+    });
   }
   if (count === 0) return x;
   const wanted = g.cast(op.value("shape"), "int64");
