@@ -105,16 +105,16 @@ export async function loadFile(path: string, options: LoadFileOptions): Promise<
   }
 }
 
-/** From the entry of a model whose files are as they were when its digest was noted. */
 /**
  * Only from what an earlier `compile` or `loadFile` has kept of this very file; undefined where that is nothing, or
- * nothing of use. Never writes.
+ * nothing of use. Makes no entry; a damaged one is removed.
  */
 export function loadCompiled(path: string, options: Omit<LoadFileOptions, "load">): LoadedFile | undefined {
   const load = () => Promise.reject(new CoremlxError("INTERNAL", "Cannot load a model that was not opened"));
   return loadKnown(path, performance.now(), { ...options, load });
 }
 
+/** From the entry of a model whose files are as they were when its digest was noted. */
 function loadKnown(path: string, started: number, options: LoadFileOptions): LoadedFile | undefined {
   const { cache, telemetry = silent } = options;
   if (cache === undefined) return undefined;

@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { type CompileCache, openCompileCache } from "../../../src/engines/cache.ts";
+import { loadCompiled } from "../../../src/engines/load-file.ts";
 import { ModelSchema } from "../../../src/formats/gen/Model_pb.ts";
 import { computeDigest, openModel } from "../../../src/formats/open.ts";
 import type { OnnxRuntime } from "../../../src/native/onnxruntime.ts";
@@ -395,6 +396,36 @@ describe("a damaged entry", () => {
     expect(result.kind).toBe("none");
     expect(result.answers).toEqual(cold.answers);
     expect(messages).toContain("compile cache failed");
+  });
+});
+
+describe("loading only what was compiled before", () => {
+  async function ask(cache: CompileCache | undefined, functionName?: string) {
+    const runtime = await portableRuntime();
+    const library = "the library of the tests";
+    const file = loadCompiled(digitsPackage, { cache, runtime, library, threads: 1, functionName });
+    if (file === undefined) return undefined;
+    await using held = file;
+    return { kind: held.cache.kind, answers: await answersOf(held.loaded) };
+  }
+
+  test("finds it, and makes nothing where there is none", async () => {
+    const cache = newCache();
+    expect(await ask(undefined)).toBeUndefined();
+    expect(await ask(cache)).toBeUndefined();
+    expect(cache.list().entries).toEqual([]);
+    const { answers } = await loadAndAsk(digitsPackage, cache);
+    expect(await ask(cache)).toEqual({ kind: "warm", answers });
+    expect(await ask(cache, "main")).toEqual({ kind: "warm", answers });
+    expect(await ask(cache, "other")).toBeUndefined();
+  });
+
+  test("does without an entry that is damaged", async () => {
+    const cache = newCache();
+    await loadAndAsk(digitsPackage, cache);
+    truncateSync(join(entryOf(cache), "0.bin"), 10);
+    expect(await ask(cache)).toBeUndefined();
+    expect(await ask(cache)).toBeUndefined();
   });
 });
 
