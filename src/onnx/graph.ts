@@ -166,6 +166,9 @@ export class Graph {
   }
 
   scalar(value: number, dtype: DType): Value {
+    if (dtype.endsWith("int64") && !Number.isInteger(value)) {
+      throw new CoremlxError("BAD_MODEL", `Cannot use ${value} among ${dtype} numbers`);
+    }
     return this.constant(tensorOf(dtype, [value], []));
   }
 
@@ -238,7 +241,7 @@ export class Graph {
 }
 
 /** A result with more elements is damage or an attack: the run would end for want of memory, and the process with it. */
-const maxElements = 2 ** 31 - 1;
+const maxElements = 2 ** 30;
 
 function bounded(op: string, dtype: OnnxDType, shape: Shape): Shape {
   const count = elementCount((shape ?? []).filter((dim) => typeof dim === "number"));

@@ -5,6 +5,7 @@ import {
   broadcast,
   type Call,
   expectDType,
+  floatTypes,
   forAll,
   integer,
   mismatch,
@@ -16,14 +17,20 @@ import {
 } from "./infer-rule.ts";
 import type { OnnxDType, Shape, ValueType } from "./types.ts";
 
-const unary =
-  "Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Clip Cos Cosh CumSum Elu Erf Exp Floor Gelu HardSigmoid HardSwish " +
-  "Hardmax Identity LeakyRelu Log LogSoftmax LpNormalization LRN MeanVarianceNormalization Mish Neg Reciprocal Relu " +
-  "ReverseSequence Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Tan Tanh ThresholdedRelu " +
-  "Trilu BitwiseNot BatchNormalization GroupNormalization InstanceNormalization";
+const unary = "Abs Clip CumSum Identity Neg Relu ReverseSequence Shrink Sign Trilu BitwiseNot";
+
+/** Defined on floats alone. */
+const unaryOfFloats =
+  "Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid HardSwish Hardmax LeakyRelu " +
+  "Log LogSoftmax LpNormalization LRN MeanVarianceNormalization Mish Reciprocal Round Selu Sigmoid Sin Sinh Softmax " +
+  "Softplus Softsign Sqrt Tan Tanh ThresholdedRelu BatchNormalization GroupNormalization InstanceNormalization";
 
 export const elementwiseRules: RuleTable = {
   ...forAll(unary, (call) => [typeOf(call)]),
+  ...forAll(unaryOfFloats, (call) => {
+    expectDType(call, 0, floatTypes);
+    return [typeOf(call)];
+  }),
   ...forAll("Add Sub Mul Div Mod Max Min Sum Mean BitwiseAnd BitwiseOr BitwiseXor BitShift", (call) => [
     {
       dtype: sameDType(
@@ -57,6 +64,7 @@ export const elementwiseRules: RuleTable = {
   CastLike: (call) => [{ dtype: need(call, 1).dtype, shape: need(call, 0).shape }],
   Dropout: (call) => [typeOf(call), { dtype: "bool", shape: need(call, 0).shape }],
   LayerNormalization(call) {
+    expectDType(call, 0, floatTypes);
     const { shape } = need(call, 0);
     const axis = integer(call, "axis", -1);
     const first = shape && axis < 0 ? axis + shape.length : axis;

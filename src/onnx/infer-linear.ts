@@ -4,6 +4,7 @@ import {
   broadcast,
   type Call,
   expectDType,
+  floatTypes,
   forAll,
   freshShape,
   integer,
@@ -42,6 +43,7 @@ export const linearRules: RuleTable = {
     },
   ],
   ...forAll("LSTM GRU RNN", (call) => {
+    expectDType(call, 0, floatTypes);
     const dtype = sameDType(call, [0, 1, 2, 3, 5]);
     expectDType(call, 4, ["int32"]);
     if (integer(call, "layout", 0) !== 0) throw misuse(call, "only layout 0 is run by ONNX Runtime");

@@ -28,6 +28,11 @@ export function misuse(call: Call, why: string): CoremlxError {
   return new CoremlxError("INTERNAL", `Cannot add ONNX op ${call.op}: ${why}`, { details: { op: call.op } });
 }
 
+/** Element types contradict each other: a program that is typed otherwise than MIL allows. */
+function mistyped(call: Call, why: string): CoremlxError {
+  return new CoremlxError("BAD_MODEL", `Cannot add ONNX op ${call.op}: ${why}`, { details: { op: call.op } });
+}
+
 /** Sizes contradict each other: the model's mistake as likely as ours. */
 export function mismatch(call: Call, why: string): CoremlxError {
   const inputs = call.inputs.map((input) => (input ? describeType(input) : "-"));
@@ -56,7 +61,7 @@ export function sameDType(call: Call, indices: readonly number[]): OnnxDType {
   for (const index of indices) {
     const other = call.inputs[index];
     if (other !== undefined && other.dtype !== first.dtype) {
-      throw misuse(call, `inputs ${describeType(first)} and ${describeType(other)} differ in element type`);
+      throw mistyped(call, `inputs ${describeType(first)} and ${describeType(other)} differ in element type`);
     }
   }
   return first.dtype;
@@ -66,9 +71,11 @@ export function sameDType(call: Call, indices: readonly number[]): OnnxDType {
 export function expectDType(call: Call, index: number, allowed: readonly OnnxDType[]): void {
   const value = call.inputs[index];
   if (value !== undefined && !allowed.includes(value.dtype)) {
-    throw misuse(call, `input ${index} must be ${allowed.join(" or ")}, got ${describeType(value)}`);
+    throw mistyped(call, `input ${index} must be ${allowed.join(" or ")}, got ${describeType(value)}`);
   }
 }
+
+export const floatTypes: readonly OnnxDType[] = ["float32", "float16", "float64", "bfloat16"];
 
 export function integer(call: Call, name: string, fallback?: number): number {
   const value = call.attributes[name] ?? fallback;

@@ -5,6 +5,7 @@ import {
   axisIn,
   type Call,
   expectDType,
+  floatTypes,
   forAll,
   freshShape,
   integer,
@@ -21,6 +22,7 @@ import type { Dim, Shape } from "./types.ts";
 
 export const windowRules: RuleTable = {
   Conv(call) {
+    expectDType(call, 0, floatTypes);
     const dtype = sameDType(call, [0, 1, 2]);
     const shapes = imageAndKernel(call);
     if (shapes === undefined) return [{ dtype, shape: undefined }];
@@ -29,6 +31,7 @@ export const windowRules: RuleTable = {
     return [{ dtype, shape: [image[0] ?? 1, kernel[0] ?? 1, ...spatial] }];
   },
   ConvTranspose(call) {
+    expectDType(call, 0, floatTypes);
     const dtype = sameDType(call, [0, 1, 2]);
     const shapes = imageAndKernel(call);
     if (shapes === undefined) return [{ dtype, shape: undefined }];
@@ -39,6 +42,7 @@ export const windowRules: RuleTable = {
     return [{ dtype, shape: [image[0] ?? 1, channels, ...spatial] }];
   },
   ...forAll("MaxPool AveragePool LpPool", (call) => {
+    expectDType(call, 0, call.op === "MaxPool" ? [...floatTypes, "int8", "uint8"] : floatTypes);
     const { dtype, shape } = need(call, 0);
     const kernel = integers(call, "kernel_shape");
     if (kernel === undefined) throw misuse(call, `attribute "kernel_shape" is missing`);

@@ -260,7 +260,7 @@ opCases("hostile parameters", [
     inputs: { x: ones(3) },
     constants: { pad: [2 ** 31 - 1, 2 ** 31 - 1] },
     expect: {
-      error: "its result float32[4294967297] has more than 2147483647 elements",
+      error: "its result float32[4294967297] has more than 1073741824 elements",
       code: "UNSUPPORTED",
     },
   },
@@ -288,7 +288,15 @@ opCases("hostile parameters", [
     name: "gather_nd by a scalar",
     op: "gather_nd",
     inputs: { x: ones(3), indices: integers([0], []) },
-    expect: { error: '"indices" must not be a scalar', code: "BAD_MODEL" },
+    expect: { error: '"x" and "indices" must not be scalars', code: "BAD_MODEL" },
+  },
+  {
+    name: "gather_nd with fewer than no batch dimensions",
+    op: "gather_nd",
+    opset: 16,
+    inputs: { x: ones(2, 3), indices: integers([0, 0], [2, 1]) },
+    constants: { batch_dims: -2 },
+    expect: { error: '"batch_dims" must lie between 0 and 1, got -2', code: "BAD_MODEL" },
   },
   {
     name: "an equation that is none",

@@ -34,7 +34,9 @@ export const scatterGather = {
   gather_nd(op, g) {
     const x = op.value("x");
     const batch = op.int("batch_dims", 0);
-    if (op.value("indices").shape?.length === 0) op.bad('"indices" must not be a scalar');
+    const most = Math.min(op.rank(op.value("indices"), "indices"), op.rank(x)) - 1;
+    if (most < 0) op.bad('"x" and "indices" must not be scalars');
+    if (batch < 0 || batch > most) op.bad(`"batch_dims" must lie between 0 and ${most}, got ${batch}`);
     const depth = op.value("indices").shape?.at(-1);
     const indices = g.cast(indicesOf(op, g, addressed(x, batch, depth)), "int64");
     if (typeof depth === "number" && depth + batch > op.rank(x)) {

@@ -360,16 +360,6 @@ describe("a call that ONNX does not allow is our mistake", () => {
       (g) => g.node("constructor", []),
     ],
     ["a missing input", "Cannot add ONNX op Relu: input 0 is missing", (g) => g.node("Relu", [])],
-    [
-      "two element types",
-      "inputs float32[2] and int32[] differ in element type",
-      (g) => g.node("Add", [x(g, [2]), g.scalar(1, "int32")]),
-    ],
-    [
-      "an index of the wrong type",
-      "input 1 must be int32 or int64, got float32[]",
-      (g) => g.node("Gather", [x(g, [2]), g.scalar(1, "float32")]),
-    ],
     ["a missing attribute", 'attribute "axis" is missing', (g) => g.node("Concat", [x(g, [2])])],
     [
       "an attribute that is no integer",
@@ -421,6 +411,24 @@ describe("a call that ONNX does not allow is our mistake", () => {
   ];
   for (const [name, message, build] of rows) {
     test(name, () => expectError("INTERNAL", message, build));
+  }
+});
+
+describe("element types that contradict each other are the program's mistake", () => {
+  const rows: readonly [string, string, (graph: Graph) => unknown][] = [
+    [
+      "two element types",
+      "inputs float32[2] and int32[] differ in element type",
+      (g) => g.node("Add", [x(g, [2]), g.scalar(1, "int32")]),
+    ],
+    [
+      "an index of the wrong type",
+      "input 1 must be int32 or int64, got float32[]",
+      (g) => g.node("Gather", [x(g, [2]), g.scalar(1, "float32")]),
+    ],
+  ];
+  for (const [name, message, build] of rows) {
+    test(name, () => expectError("BAD_MODEL", message, build));
   }
 });
 
