@@ -112,9 +112,13 @@ describe("memory", () => {
       }
     };
     round(4000);
-    const before = megabytes();
-    round(10_000);
-    expect(megabytes() - before).toBeLessThan(8);
+    // A leak grows in every round; what other tests of this process leave to the collector shows in one of them at most.
+    const growths = Array.from({ length: 3 }, () => {
+      const before = megabytes();
+      round(10_000);
+      return megabytes() - before;
+    });
+    expect(Math.min(...growths)).toBeLessThan(8);
   });
 
   test("comes back after sessions of a large model", () => {
