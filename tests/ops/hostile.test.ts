@@ -110,6 +110,14 @@ const sizes: readonly (Omit<OpCase, "expect"> & { readonly error: string })[] = 
     error: '"x" must not be empty',
   },
   {
+    name: "instance_norm of halves over nothing",
+    op: "instance_norm",
+    inputs: { x: zeros("float16", [2, 3, 0]) },
+    constants: { gamma: ones(3), beta: ones(3) },
+    opset: 17,
+    error: '"x" must not be empty',
+  },
+  {
     name: "conv of channels its weight is not for",
     op: "conv",
     inputs: { x: ones(1, 4, 4, 4) },

@@ -5,6 +5,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import { castLike, denseDType, scalarLike } from "../arguments.ts";
 import type { Op, OpTable } from "../op.ts";
+import { prove } from "../proof.ts";
 
 /** Elements of ones or zeros that are still written as a constant. */
 const largestFill = 2 ** 16;
@@ -19,8 +20,13 @@ export const normalization = {
     return g.node("BatchNormalization", [x, gamma, beta, mean, variance], { epsilon: epsilon(op) });
   },
 
+  // ONNX Runtime ends the process at halves without a position to normalize over.
   instance_norm(op, g) {
-    const x = op.value("x");
+    const given = op.value("x");
+    const rank = op.rank(given);
+    if (rank < 3) op.bad(`"x" must have rank 3 or more, got ${rank}`);
+    const wanted = Array.from({ length: rank }, (_, axis) => (axis < 2 ? "any" : "some"));
+    const x = prove(op, g, given, wanted);
     const gamma = parameterOver(op, g, "gamma", { x, axes: [1], fallback: 1 });
     const beta = parameterOver(op, g, "beta", { x, axes: [1], fallback: 0 });
     return g.node("InstanceNormalization", [x, gamma, beta], { epsilon: epsilon(op) });
