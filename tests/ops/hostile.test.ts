@@ -273,6 +273,24 @@ opCases("hostile parameters", [
     },
   },
   {
+    name: "resizing to more elements than fit into memory",
+    op: "resize_bilinear",
+    inputs: { x: ones(1, 1, 2, 2) },
+    constants: { target_size_height: 1, target_size_width: 1e9 },
+    dynamic: true,
+    expect: {
+      error: "a target of 1 x 1000000000, more than 67108864 elements, is not supported",
+      code: "UNSUPPORTED",
+    },
+  },
+  {
+    name: "scaling to more elements than fit into memory",
+    op: "upsample_nearest_neighbor",
+    inputs: { x: ones(1, 1, 2, 2) },
+    constants: { scale_factor_height: 100_000, scale_factor_width: 100_000 },
+    expect: { error: "a scale factor of 100000 x 100000 is not supported", code: "UNSUPPORTED" },
+  },
+  {
     name: "pools whose windows may lie in the padding",
     op: "max_pool",
     inputs: { x: ones(1, 1, 4) },

@@ -1,5 +1,6 @@
 // MIL's image resizing ops. Semantics: coremltools, mil/ops/defs/iOS15/image_resizing.py, iOS16 and iOS17 alike.
 
+import { elementCount } from "../../core/tensor.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
 import type { Op, OpTable } from "../op.ts";
@@ -73,9 +74,15 @@ function resizeSpatial(op: Op, g: Graph, sizes: readonly number[], rule: Rule): 
   return resizeBy(op, g, { x, axes: [first, first + 1], sizes, ...rule });
 }
 
+/** Elements that an image is resized to; more would fill the memory. */
+const largestTarget = 2 ** 26;
+
 function checkSizes(op: Op, sizes: readonly number[]): void {
   const wrong = sizes.find((size) => size < 1);
   if (wrong !== undefined) op.bad(`the target size must be positive, got ${wrong}`);
+  if (elementCount(sizes) > largestTarget) {
+    op.unsupported(`a target of ${sizes.join(" x ")}, more than ${largestTarget} elements,`);
+  }
 }
 
 /** iOS15 knows two grids; half_pixel_centers since iOS16 distinguishes a third. */
@@ -95,6 +102,7 @@ function upsample(op: Op, g: Graph, rule: Rule): Value {
   const factors = [op.float("scale_factor_height", 1), op.float("scale_factor_width", 1)];
   const wrong = factors.find((factor) => !(factor > 0 && Number.isFinite(factor)));
   if (wrong !== undefined) op.bad(`the scale factor must be positive, got ${wrong}`);
+  if (elementCount(factors) > largestTarget) op.unsupported(`a scale factor of ${factors.join(" x ")}`);
   if (factors.every((factor) => Number.isInteger(factor))) {
     const sizes = axes.map((axis, index) => {
       const size = x.shape?.[axis];
