@@ -158,7 +158,7 @@ function define(scope: Scope, op: Op, results: Value | readonly Value[]): void {
   op.outputs.forEach(({ name, type }, index) => {
     const value = values[index];
     if (value === undefined) return;
-    scope.define(name, type.kind === "tensor" ? scope.graph.refine(value, declaredSizes(type.shape)) : value);
+    scope.define(name, type.kind === "tensor" ? scope.graph.claim(value, declaredSizes(type.shape)) : value);
   });
 }
 
@@ -187,8 +187,13 @@ function defineOutput(scope: Scope, name: string, declared: DType | undefined): 
   // Results of rank 0 surface with shape [1]: format.md, ArrayFeatureType.
   const cast = graph.cast(value, dtype);
   const shaped = cast.shape?.length === 0 ? graph.node("Reshape", [cast, graph.vector([1])]) : cast;
-  const output = graph.output(name, shaped);
+  const output = graph.output(name, unclaimed(graph, shaped));
   return { feature: name, name: output.name, dtype, shape: output.shape };
+}
+
+/** Sizes that rest on the program's word are not passed on as known: whoever makes room for a result would trust them. */
+function unclaimed(graph: Graph, value: Value): Value {
+  return value.isClaimed === true ? { ...value, shape: value.shape?.map(() => graph.unknownDim()) } : value;
 }
 
 /** The type a block's output is declared with by the op that computes it. */

@@ -196,15 +196,20 @@ export class Graph {
   refine(value: Value, shape: readonly (Dim | undefined)[] | undefined): Value {
     if (shape === undefined || value.constant !== undefined) return value;
     if (value.shape === undefined) {
-      return { ...value, shape: shape.map((dim) => dim ?? this.unknownDim()), isClaimed: true };
+      return { ...value, shape: shape.map((dim) => dim ?? this.unknownDim()) };
     }
     if (value.shape.length !== shape.length) return value;
     if (value.shape.every((dim, axis) => typeof dim === "number" || shape[axis] === undefined)) return value;
     return {
       ...value,
-      isClaimed: true,
       shape: value.shape.map((dim, axis) => (typeof dim === "number" ? dim : (shape[axis] ?? dim))),
     };
+  }
+
+  /** The same for sizes that a program says its value has. */
+  claim(value: Value, shape: readonly (Dim | undefined)[] | undefined): Value {
+    const refined = this.refine(value, shape);
+    return refined === value ? value : { ...refined, isClaimed: true };
   }
 
   #push(

@@ -89,4 +89,13 @@ describe("lower", () => {
     const x = tensorOf("float32", Array<number>(24).fill(1), [1, 2, 3, 4]);
     expect((await runFunction(fn, new Map([["x", x]])))["z"]?.shape).toEqual([1, 2, 3, 4]);
   });
+
+  test("passes on no sizes that only the program claims", async () => {
+    const claim = milOp("relu", { x: "=x" }, { y: tensorType("float32", [2, 3]) });
+    const fn = milFunction({ x: tensorType("float32", [undefined, 3]) }, [claim], ["y"]);
+    const [output] = lower(fn).outputs;
+    expect(output?.shape?.some((size) => typeof size === "number")).toBe(false);
+    const x = tensorOf("float32", [1, 2, 3], [1, 3]);
+    expectAllClose(await runFunction(fn, new Map([["x", x]])), { y: x });
+  });
 });
