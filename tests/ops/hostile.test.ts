@@ -222,6 +222,23 @@ describe("sizes that a program claims and does not keep", () => {
   });
 });
 
+opCases("hostile halves", [
+  ...["reduce_l1_norm", "reduce_sum_square"].map((op) => ({
+    name: `${op} of nothing`,
+    op,
+    inputs: { x: zeros("float16", [3, 0]) },
+    dynamic: true as const,
+    expect: tensorOf("float16", [0], []),
+  })),
+  {
+    name: "reduce_log_sum of nothing",
+    op: "reduce_log_sum",
+    inputs: { x: zeros("float16", [3, 0]) },
+    dynamic: true,
+    expect: tensorOf("float16", [-Infinity], []),
+  },
+]);
+
 opCases("hostile parameters", [
   {
     name: "conv_transpose in no groups",

@@ -3,10 +3,11 @@
 import type { DType } from "../../core/dtype.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import type { Value } from "../../onnx/types.ts";
-import { denseDType, withTypes } from "../arguments.ts";
+import { denseDType, isFloatValue, withTypes } from "../arguments.ts";
 import type { Lowering, Op, OpTable } from "../op.ts";
 
-const floats = ["float32", "float16", "float64"] as const satisfies readonly DType[];
+// Halves are taken through float32, as ONNX Runtime would: some of its own detours end the process at a tensor of nothing.
+const floats = ["float32", "float64"] as const satisfies readonly DType[];
 const numeric = ["int32", ...floats, "int64"] as const satisfies readonly DType[];
 
 export const reduction = {
@@ -32,7 +33,7 @@ function reduce(onnxOp: string, types: readonly DType[], ofOne: (g: Graph, x: Va
     const x = op.value("x");
     const axes = op.has("axes") ? axesOf(op, x) : undefined;
     const keepdims = Number(op.bool("keep_dims", false));
-    return withTypes(g, [x], types, ([typed = x]) => {
+    return withTypes(g, [x], isFloatValue(x) ? floats : types, ([typed = x]) => {
       if (axes === undefined) return g.node(onnxOp, [typed], { keepdims });
       if (axes.length === 0) return ofOne(g, typed);
       return g.node(onnxOp, [typed, g.vector(axes)], { keepdims });
