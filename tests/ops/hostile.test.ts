@@ -139,6 +139,13 @@ const sizes: readonly (Omit<OpCase, "expect"> & { readonly error: string })[] = 
     error: '"bias" must have size 8 on axis 0, got [1]',
   },
   {
+    name: "conv of no channels",
+    op: "conv",
+    inputs: { x: empty(1, 0, 4, 4), weight: empty(1, 0, 3, 3) },
+    constants: { pad_type: "valid" },
+    error: '"weight" must not be empty',
+  },
+  {
     name: "conv with a kernel of no elements",
     op: "conv",
     inputs: { x: ones(1, 1, 4, 4), weight: empty(1, 1, 0, 0) },
