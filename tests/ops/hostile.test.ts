@@ -139,6 +139,13 @@ const sizes: readonly (Omit<OpCase, "expect"> & { readonly error: string })[] = 
     error: '"bias" must have size 8 on axis 0, got [1]',
   },
   {
+    name: "conv_transpose of no positions",
+    op: "conv_transpose",
+    inputs: { x: empty(1, 3, 0) },
+    constants: { weight: ones(3, 1, 3) },
+    error: '"x" must not be empty',
+  },
+  {
     name: "conv of no channels",
     op: "conv",
     inputs: { x: empty(1, 0, 4, 4), weight: empty(1, 0, 3, 3) },

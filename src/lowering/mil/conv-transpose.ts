@@ -4,6 +4,7 @@ import type { Graph } from "../../onnx/graph.ts";
 import type { Attributes, Dim, Value } from "../../onnx/types.ts";
 import { castLike } from "../arguments.ts";
 import type { Op } from "../op.ts";
+import { prove } from "../proof.ts";
 import { customPads, extent, onnxPads, spatialInts } from "../window.ts";
 
 /** What to take off the full result on one spatial axis; `grow` appends elements which only the bias reaches. */
@@ -58,7 +59,12 @@ export function convTranspose(op: Op, g: Graph): Value {
       wanted: wanted?.[2 + index],
     };
   });
-  const parameters = { x, weight: castLike(g, weight, x), bias: biasLike(op, g, x) };
+  // ONNX Runtime ends the process at an x without elements, and trusts that the weight is for its channels.
+  const elements = Array<"some">(spatial).fill("some");
+  const inputs = typeof shape[0] === "number" ? shape[0] : "some";
+  const proven = prove(op, g, x, ["any", inputs, ...elements]);
+  const kernel = prove(op, g, weight, [inputs, "some", ...elements], "weight");
+  const parameters = { x: proven, weight: castLike(g, kernel, x), bias: biasLike(op, g, x) };
   const attributes: Attributes = {
     group: groups,
     strides: strides.some((stride) => stride !== 1) ? strides : undefined,
