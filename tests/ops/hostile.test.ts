@@ -187,6 +187,17 @@ describe("hostile sizes of the run", () => {
     expect(failure.code).toBe("NATIVE");
   });
 
+  test("an update of all of a tensor that is larger", async () => {
+    const row: Omit<OpCase, "name" | "expect"> = {
+      op: "slice_update",
+      opset: 18,
+      inputs: { x: ones(3), update: ones(4) },
+      constants: { begin: [0], end: [0], end_mask: [true] },
+    };
+    const failure = await runOp(row, { y: { dtype: "float32" } }, { dynamic: true }).catch((error) => error);
+    expect(failure.code).toBe("NATIVE");
+  });
+
   test("sizes of split that add up with negative ones among them", async () => {
     const row: Omit<OpCase, "name" | "expect"> = {
       op: "split",

@@ -78,8 +78,11 @@ export const slice_update: Lowering = (op, g) => {
   checkUpdate(op, x, update, ranges);
   const updated = overwrite(g, x, update, ranges);
   // An update that is larger than its slice, or a slice that lies beyond x, would give a longer x.
-  const isKnown = ranges.every(({ begin, end }) => typeof begin === "number" && typeof end === "number");
-  return g.refine(isKnown ? updated : g.node("Reshape", [updated, shapeVector(g, x)]), x.shape);
+  const isChecked =
+    op.staticShape(x) !== undefined &&
+    op.staticShape(update) !== undefined &&
+    ranges.every(({ begin, end }) => typeof begin === "number" && typeof end === "number");
+  return g.refine(isChecked ? updated : g.node("Reshape", [updated, shapeVector(g, x)]), x.shape);
 };
 
 /** The update must have the shape of the slice, as far as both are known. */
