@@ -119,7 +119,10 @@ function programOperations(program: MilProgram): readonly OperationRow[] {
   return rows;
 }
 
-/** Constants with infinities: IEEE makes NaN of 0 times infinity, where the source framework meant "masked". */
+/**
+ * Constants with infinities: IEEE makes NaN of 0 times infinity, where the source framework meant "masked". In single
+ * precision the portable engine takes small ones for the largest number that fits, as the lowering says.
+ */
 function warningsOf(body: ModelBody): readonly string[] {
   if (body.kind === "pipeline") return body.stages.flatMap((stage) => warningsOf(stage.body));
   if (body.kind !== "mlProgram") return [];
@@ -132,7 +135,7 @@ function warningsOf(body: ModelBody): readonly string[] {
   if (names.length === 0) return [];
   const list = names.slice(0, 5).join(", ");
   return [
-    `infinite constants (${list}${names.length > 5 ? ", …" : ""}): 0 times infinity is NaN on every engine`,
+    `infinite constants (${list}${names.length > 5 ? ", …" : ""}): where they meet a zero, engines may differ: IEEE makes NaN of it`,
   ];
 }
 
