@@ -165,8 +165,9 @@ export class BlockPool<B extends Block> implements Disposable {
         { details: { key, neededBytes: blockBytes, capacityBytes } },
       );
     }
-    const { isFull, count, bytes } = this.#quarantine.stats;
-    if (isFull) throw this.#overloaded(`${count} calls never came back and keep ${bytes} bytes`);
+    if (!this.#quarantine.isFull) return;
+    const { count, bytes } = this.#quarantine.stats;
+    throw this.#overloaded(`${count} calls never came back and keep ${bytes} bytes`);
   }
 
   /** Keys come from outside: those without blocks are cleared away before they pile up, not each time they run empty. */

@@ -1,8 +1,7 @@
 // The body of an engine's own process: the same service as in a worker, spoken to over the process's channel.
 
-import type { Envelope, ReplyEnvelope } from "./protocol.ts";
-import { ModelService } from "./service.ts";
-import { replyTo } from "./worker-reply.ts";
+import type { Envelope } from "./protocol.ts";
+import { answerInTurn } from "./worker-reply.ts";
 
 /** Never returns: the process ends with its parent, or when it is killed. */
 export async function serveParent(): Promise<never> {
@@ -13,13 +12,7 @@ export async function serveParent(): Promise<never> {
   // Ctrl-C reaches the whole group; who is to end here is the parent's decision.
   process.on("SIGINT", () => {});
   process.on("disconnect", () => process.exit(0));
-  const service = new ModelService();
-  let turn: Promise<void> = Promise.resolve();
-  process.on("message", (envelope: Envelope) => {
-    turn = turn.then(async () => {
-      const reply: ReplyEnvelope = await replyTo(service, envelope);
-      process.send?.(reply);
-    });
-  });
+  const answer = answerInTurn((reply) => process.send?.(reply));
+  process.on("message", (envelope: Envelope) => answer(envelope));
   return new Promise<never>(() => {});
 }

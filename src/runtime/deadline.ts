@@ -13,8 +13,8 @@ export interface Patience {
   readonly stage?: FailureStage | undefined;
 }
 
-/** About 25 days. */
-const longestTimerMs = 2 ** 31 - 1;
+/** About 25 days: a timer set for longer goes off at once. */
+export const longestTimerMs = 2 ** 31 - 1;
 
 /** The outcome of `work`, or DEADLINE or INTERRUPTED as soon as that is reached. `work` itself goes on. */
 export function within<T>(work: Promise<T>, what: string, patience: Patience): Promise<T> {
@@ -24,7 +24,7 @@ export function within<T>(work: Promise<T>, what: string, patience: Patience): P
     const remaining = deadline - performance.now();
     const timer =
       remaining > longestTimerMs
-        ? undefined // it would go off at once
+        ? undefined
         : setTimeout(() => finish(() => reject(expired(what, patience))), Math.max(remaining, 0));
     const onAbort = () => finish(() => reject(interrupted()));
     const finish = (settle: () => void) => {

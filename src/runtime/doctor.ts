@@ -37,17 +37,18 @@ export interface DoctorOptions {
 const lowDiskBytes = 1e9;
 
 export async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
+  const host = describeHost();
   const portable = await checkPortable(options);
   const checks = [
     portable,
     checkCoreml(),
     await checkWorkers(),
     checkCache(options.cacheDir),
-    checkProcessor(describeHost()),
+    checkProcessor(host),
   ];
   return {
     tool: { version, commit: commit ?? null, bun: Bun.version },
-    host: describeHost(),
+    host,
     checks,
     isUsable: portable.status !== "missing",
   };

@@ -183,10 +183,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed", { details: { stage: "closing" } });
     clearTimeout(this.#timer);
-    for (const waiter of this.#waiters.splice(0)) {
-      waiter.cleanUp();
-      waiter.reject(this.#closed);
-    }
+    this.#turnAway(this.#closed);
     const { first } = this.#options;
     const guests = [...this.#alive].filter((instance) => instance !== first);
     const hung = this.#counts.abandoned > 0;
@@ -246,10 +243,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     });
     // Not terminated: the call's late completion must still be heard, to release its memory.
     if (this.#counts.abandoned > this.#options.maxAbandoned) {
-      for (const waiter of this.#waiters.splice(0)) {
-        waiter.cleanUp();
-        waiter.reject(this.#exhausted());
-      }
+      this.#turnAway(this.#exhausted());
       return;
     }
     this.#counts.replaced++;
@@ -290,6 +284,14 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#counts.highWater = Math.max(this.#counts.highWater, this.#waiters.length);
   }
 
+  /** Everybody who waits gets the error. */
+  #turnAway(error: unknown): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.cleanUp();
+      waiter.reject(error);
+    }
+  }
+
   /** One more instance, where callers wait and there is room. */
   #grow(): void {
     const { create, maximum } = this.#options;
@@ -308,11 +310,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       this.#takeBack(instance);
     } catch (error) {
       this.#telemetry.log("error", "Cannot make another instance", { reason: messageOf(error) });
-      if (this.#alive.size > 0) return;
-      for (const waiter of this.#waiters.splice(0)) {
-        waiter.cleanUp();
-        waiter.reject(error);
-      }
+      if (this.#alive.size === 0) this.#turnAway(error);
     }
   }
 

@@ -10,6 +10,7 @@ import {
   type MappedFile,
   type MappedFileKind,
 } from "../native/mapped-file.ts";
+import { longestTimerMs } from "./deadline.ts";
 import { BlockPool, type BlockPoolLimits, type Loan } from "./block-pool.ts";
 import type { BlockPoolStats } from "./block-pool-stats.ts";
 import { type BufferPool, checkByteLength, tensorKey } from "./buffer-pool.ts";
@@ -255,5 +256,3 @@ export class OutputStore implements Disposable {
     this.#timer.unref();
   }
 }
-
-const longestTimerMs = 2 ** 31 - 1;

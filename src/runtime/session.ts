@@ -3,7 +3,7 @@
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { silent, type Telemetry } from "../core/telemetry.ts";
-import type { DeviceRequest } from "../engines/engine.ts";
+import type { DeviceRequest, GraphShare } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker.ts";
 import { BufferPool } from "./buffer-pool.ts";
@@ -133,17 +133,14 @@ export class Session implements AsyncDisposable {
       const { graph } = reply;
       if (graph && first.sharesMemory) first.allowCancel(graph.cancel);
       const pool = new ModelPool({
-        ...poolDefaults,
-        ...definedOf({
-          queueLimit: options.queueLimit,
-          idleMs: options.idleMs,
-          hangMs: options.hangMs,
-          maxAbandoned: options.maxAbandoned,
-        }),
+        queueLimit: options.queueLimit ?? poolDefaults.queueLimit,
+        idleMs: options.idleMs ?? poolDefaults.idleMs,
+        hangMs: options.hangMs ?? poolDefaults.hangMs,
+        maxAbandoned: options.maxAbandoned ?? poolDefaults.maxAbandoned,
         first,
         create: first.sharesMemory
-          ? graph && (() => joinGraph(engine, graph.share))
-          : () => loadAgain(request),
+          ? graph && (() => startInstance("worker", (instance) => joinGraph(instance, engine, graph.share)))
+          : () => startInstance("process", (instance) => loadAgain(instance, request)),
         maximum,
         telemetry,
       });
@@ -181,11 +178,14 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** One more worker that runs a graph somebody else loaded. */
-async function joinGraph(engine: EngineOptions, share: { readonly session: number }): Promise<Instance> {
-  const instance = new Instance();
+/** One more instance, made ready by `prepare`; one that cannot be is given up. */
+async function startInstance(
+  isolation: Isolation,
+  prepare: (instance: Instance) => Promise<void>,
+): Promise<Instance> {
+  const instance = new Instance(isolation);
   try {
-    instance.allowCancel(await instance.call({ type: "adopt", engine, share }));
+    await prepare(instance);
     return instance;
   } catch (error) {
     instance.abandon();
@@ -193,21 +193,14 @@ async function joinGraph(engine: EngineOptions, share: { readonly session: numbe
   }
 }
 
-/** One more process with the whole model of its own. */
-async function loadAgain(request: LoadRequest): Promise<Instance> {
-  const instance = new Instance("process");
-  try {
-    await instance.call({ ...request, withDigest: false });
-    return instance;
-  } catch (error) {
-    instance.abandon();
-    throw error;
-  }
+/** A worker that runs a graph somebody else loaded. */
+async function joinGraph(instance: Instance, engine: EngineOptions, share: GraphShare): Promise<void> {
+  instance.allowCancel(await instance.call({ type: "adopt", engine, share }));
 }
 
-function definedOf<T extends object>(values: { readonly [K in keyof T]: T[K] | undefined }): Partial<T> {
-  // Every entry left has a value, which is what Partial says of it.
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+/** A process with the whole model of its own. */
+async function loadAgain(instance: Instance, request: LoadRequest): Promise<void> {
+  await instance.call({ ...request, withDigest: false });
 }
 
 /** The user's cache folder for coremlx; on a Mac not Apple's own place for the program's name. */

@@ -1,16 +1,10 @@
 // The thread an instance runs its blocking native calls in. Also an entry point of the executable: see scripts/build.ts.
 
 import type { Envelope } from "./protocol.ts";
-import { ModelService } from "./service.ts";
-import { replyTo } from "./worker-reply.ts";
+import { answerInTurn } from "./worker-reply.ts";
 
 declare const self: Worker;
 
-const service = new ModelService();
-let turn: Promise<void> = Promise.resolve();
+const answer = answerInTurn((reply) => self.postMessage(reply));
 
-self.onmessage = (event: MessageEvent<Envelope>) => {
-  turn = turn.then(async () => {
-    self.postMessage(await replyTo(service, event.data));
-  });
-};
+self.onmessage = (event: MessageEvent<Envelope>) => answer(event.data);
