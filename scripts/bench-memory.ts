@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { heapStats } from "bun:jsc";
 import { mapPages } from "../src/native/pages.ts";
-import { statsSince } from "../src/runtime/block-pool-stats.ts";
-import { BufferPool } from "../src/runtime/buffer-pool.ts";
-import { type OutputLease, OutputStore } from "../src/runtime/outputs.ts";
+import { statsSince } from "../src/runtime/buffers/block-pool-stats.ts";
+import { BufferPool } from "../src/runtime/buffers/buffer-pool.ts";
+import { type OutputLease, OutputStore } from "../src/runtime/outputs/outputs.ts";
 
 const { values } = parseArgs({
   options: {

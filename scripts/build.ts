@@ -30,8 +30,8 @@ const targets = {
 export type Target = keyof typeof targets;
 
 /** Files that run in threads or processes of their own. Each must be an entry, or it is missing, silently. */
-const workerEntries = ["src/runtime/worker.ts", "src/runtime/child.ts"];
-const requiredEntries = ["src/main.ts", "src/runtime/worker.ts"];
+const workerEntries = ["src/runtime/worker/worker.ts", "src/runtime/worker/child.ts"];
+const requiredEntries = ["src/main.ts", "src/runtime/worker/worker.ts"];
 
 const mostBytes = 135_000_000;
 const highestLevel = 19; // of zstd: 38.0 MB become 10.8, with level 3 13.4

@@ -4,10 +4,10 @@ import { isatty } from "node:tty";
 import { currentEnvironment, currentFolder } from "./cli/environment.ts";
 import { type Io, readAllStdin, writeAll } from "./cli/output.ts";
 import { runProgram } from "./cli/program.ts";
-import { childArgument } from "./runtime/channel.ts";
+import { childArgument } from "./runtime/worker/channel.ts";
 
 // An engine's own process is this program again, told so before anything else is read.
-if (process.argv[2] === childArgument) await (await import("./runtime/child.ts")).serveParent();
+if (process.argv[2] === childArgument) await (await import("./runtime/worker/child.ts")).serveParent();
 
 const abort = new AbortController();
 let signals = 0;

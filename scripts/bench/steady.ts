@@ -2,7 +2,7 @@
 
 import { heapStats } from "bun:jsc";
 import { openSession } from "../../src/runtime/session.ts";
-import { statsSince } from "../../src/runtime/block-pool-stats.ts";
+import { statsSince } from "../../src/runtime/buffers/block-pool-stats.ts";
 import { fitSlope } from "../../src/suites/stats.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, writeWideModel } from "./models.ts";

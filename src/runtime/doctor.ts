@@ -10,7 +10,7 @@ import { findOnnxRuntime } from "../native/library.ts";
 import { OnnxRuntime } from "../native/onnxruntime.ts";
 import { Graph } from "../onnx/graph.ts";
 import { serializeModel } from "../onnx/serialize.ts";
-import { Instance } from "./instance.ts";
+import { Instance } from "./pool/instance.ts";
 
 export interface Check {
   readonly name: string;

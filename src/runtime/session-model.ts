@@ -10,18 +10,18 @@ import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "..
 import type { EngineName } from "../engines/engine.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
 import { MemoryViews } from "../native/memory.ts";
-import type { ModelBreaker } from "./breaker.ts";
-import type { BufferLease, BufferPool } from "./buffer-pool.ts";
-import { interrupted, type Patience, within } from "./deadline.ts";
-import type { Instance } from "./instance.ts";
-import { type InlineGraph, InlineTrial } from "./inline-graph.ts";
-import { ModelMeter } from "./model-meter.ts";
-import type { InstanceLease, ModelPool } from "./model-pool.ts";
-import type { OutputLease, OutputStore } from "./outputs.ts";
-import type { LoadReply, RunReply, SharedTensor } from "./protocol.ts";
-import { share } from "./shared-tensor.ts";
-import { ModelState, type StateTurn } from "./state.ts";
-import type { ModelStats } from "./stats.ts";
+import type { ModelBreaker } from "./breaker/breaker.ts";
+import type { BufferLease, BufferPool } from "./buffers/buffer-pool.ts";
+import { interrupted, type Patience, within } from "./pool/deadline.ts";
+import type { Instance } from "./pool/instance.ts";
+import { type InlineGraph, InlineTrial } from "./pool/inline-graph.ts";
+import { ModelMeter } from "./metrics/model-meter.ts";
+import type { InstanceLease, ModelPool } from "./pool/model-pool.ts";
+import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
+import type { LoadReply, RunReply, SharedTensor } from "./worker/protocol.ts";
+import { share } from "./worker/shared-tensor.ts";
+import { ModelState, type StateTurn } from "./sequence/state.ts";
+import type { ModelStats } from "./metrics/stats.ts";
 
 export interface PredictionOptions {
   readonly signal?: AbortSignal | undefined;

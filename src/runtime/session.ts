@@ -5,19 +5,19 @@ import { join, resolve } from "node:path";
 import { silent, type Telemetry } from "../core/telemetry.ts";
 import type { DeviceRequest, GraphShare } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
-import { type BreakerLimits, ModelBreaker } from "./breaker.ts";
-import { BufferPool } from "./buffer-pool.ts";
-import { within } from "./deadline.ts";
-import type { Isolation } from "./channel.ts";
-import { InlineGraph } from "./inline-graph.ts";
-import { Instance } from "./instance.ts";
-import { ModelPool } from "./model-pool.ts";
-import type { LoadRequest } from "./protocol.ts";
-import { OutputStore } from "./outputs.ts";
+import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
+import { BufferPool } from "./buffers/buffer-pool.ts";
+import { within } from "./pool/deadline.ts";
+import type { Isolation } from "./worker/channel.ts";
+import { InlineGraph } from "./pool/inline-graph.ts";
+import { Instance } from "./pool/instance.ts";
+import { ModelPool } from "./pool/model-pool.ts";
+import type { LoadRequest } from "./worker/protocol.ts";
+import { OutputStore } from "./outputs/outputs.ts";
 import { modelNameOf, SessionModel } from "./session-model.ts";
-import type { SessionStats } from "./stats.ts";
+import type { SessionStats } from "./metrics/stats.ts";
 
-export type { ModelStats, SessionStats } from "./stats.ts";
+export type { ModelStats, SessionStats } from "./metrics/stats.ts";
 export type {
   Prediction,
   PredictionLease,
@@ -25,7 +25,7 @@ export type {
   SessionModel,
 } from "./session-model.ts";
 export { defaultTimeoutMs } from "./session-model.ts";
-export type { ModelState } from "./state.ts";
+export type { ModelState } from "./sequence/state.ts";
 
 export interface SessionOptions {
   /** "auto" (default), "coreml" or "portable". */

@@ -16,7 +16,7 @@ import {
   type Tensor,
   tensorOf,
 } from "../../src/core/tensor.ts";
-import { runSequence } from "../../src/runtime/sequence.ts";
+import { runSequence } from "../../src/runtime/sequence/sequence.ts";
 import { openSession, type Session, type SessionModel } from "../../src/runtime/session.ts";
 import silero from "../fixtures/models/silero-sequence.json";
 import stateful from "../fixtures/packages/stateful.json";

@@ -1,6 +1,6 @@
 // A circuit breaker as its rules read, without cockatiel and without a thought for speed: it remembers every call.
 
-import type { BreakerLimits, BreakerState } from "../../src/runtime/breaker.ts";
+import type { BreakerLimits, BreakerState } from "../../src/runtime/breaker/breaker.ts";
 
 export type Outcome = "success" | "fault" | "neutral";
 

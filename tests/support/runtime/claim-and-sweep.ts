@@ -2,7 +2,7 @@
 
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { OutputFolder, sweepOutputs } from "../../../src/runtime/output-folder.ts";
+import { OutputFolder, sweepOutputs } from "../../../src/runtime/outputs/output-folder.ts";
 
 const [folder = "", rounds = "0"] = process.argv.slice(2);
 let lost = 0;

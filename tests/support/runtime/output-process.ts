@@ -3,14 +3,14 @@
 import { truncateSync } from "node:fs";
 import { CoremlxError, messageOf } from "../../../src/core/errors.ts";
 import type { MappedFileKind } from "../../../src/native/mapped-file.ts";
-import { BufferPool } from "../../../src/runtime/buffer-pool.ts";
-import { type MappedOutput, OutputStore } from "../../../src/runtime/outputs.ts";
+import { BufferPool } from "../../../src/runtime/buffers/buffer-pool.ts";
+import { type MappedOutput, OutputStore } from "../../../src/runtime/outputs/outputs.ts";
 import {
   mapOutput,
   openSharedOutput,
   readSharedOutput,
   type SharedOutput,
-} from "../../../src/runtime/shared-output.ts";
+} from "../../../src/runtime/outputs/shared-output.ts";
 
 export interface OutputProcessOptions {
   readonly folder: string;

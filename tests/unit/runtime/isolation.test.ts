@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join, resolve } from "node:path";
 import { type FeatureValue, tensorOf, zeros } from "../../../src/core/tensor.ts";
-import { Instance } from "../../../src/runtime/instance.ts";
+import { Instance } from "../../../src/runtime/pool/instance.ts";
 import { openSession } from "../../../src/runtime/session.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
 import { digitPicture, digitsPackage } from "../../support/digits.ts";

@@ -1,0 +1,117 @@
+// Our side of one worker or child process: requests and their answers, and an end that cannot hang.
+
+import { CoremlxError } from "../../core/errors.ts";
+import type { CancelHandle } from "../../engines/engine.ts";
+import { clearTerminate, setTerminate } from "../../native/onnxruntime.ts";
+import { type Channel, type Isolation, openChannel } from "../worker/channel.ts";
+import type { Replies, ReplyEnvelope, Request, WireError } from "../worker/protocol.ts";
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** How long a worker may take to give back its memory before it is cut off. */
+const closeGraceMs = 2_000;
+
+/**
+ * One worker thread or child process, which answers one request after the other. Invariant: every call settles when the worker answers
+ * or ends. Nothing here gives up on a call: who stops waiting for one calls `cancel`, and `abandon` when that does not help.
+ */
+export class Instance implements AsyncDisposable {
+  readonly #channel: Channel;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #ended: CoremlxError | undefined;
+  #cancel: CancelHandle | undefined;
+
+  constructor(isolation: Isolation = "worker") {
+    this.#channel = openChannel(isolation, {
+      onReply: (reply) => this.#settle(reply),
+      onEnd: (reason) => this.#end(reason),
+    });
+  }
+
+  /** Tensors can be handed over by their address. */
+  get sharesMemory(): boolean {
+    return this.#channel.sharesMemory;
+  }
+  /** Giving it up leaves nothing behind that could still write to memory of ours. */
+  get isKillable(): boolean {
+    return !this.#channel.sharesMemory;
+  }
+  get pid(): number {
+    return this.#channel.pid;
+  }
+
+  /** It will answer nothing more. */
+  get isEnded(): boolean {
+    return this.#ended !== undefined;
+  }
+
+  /** Settles when the worker answers, however long that takes, or when it ends. */
+  call<T extends Request["type"]>(request: Extract<Request, { readonly type: T }>): Promise<Replies[T]> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const id = this.#nextId++;
+    return new Promise<Replies[T]>((resolve, reject) => {
+      // The worker answers each request with the reply of its type; structured clone loses the static type.
+      this.#waiting.set(id, { resolve: (value) => resolve(value as Replies[T]), reject });
+      this.#channel.post({ id, request });
+    });
+  }
+
+  /** How a run of this instance is ended from outside; set once the worker has a graph. */
+  allowCancel(handle: CancelHandle): void {
+    this.#cancel = handle;
+  }
+
+  /** Before a run that may be cancelled: a cancel that came too late for the last one is forgotten. */
+  prepareRun(): void {
+    if (this.#cancel) clearTerminate(this.#cancel);
+  }
+
+  /** Asks the run under way to end at its next step. Gives false where nothing can be asked. */
+  cancel(): boolean {
+    if (this.#cancel === undefined || this.#ended) return false;
+    setTerminate(this.#cancel);
+    return true;
+  }
+
+  /** Gives up on one that hangs in native code. A thread stays, and so does all that it may still touch; a process is gone. */
+  abandon(): void {
+    this.#end(new CoremlxError("UNAVAILABLE", "The worker hung and was given up"));
+    this.#channel.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ended) {
+      const closed = this.call({ type: "close" }).catch(() => {
+        // Closing is best effort: terminate below ends the worker either way.
+      });
+      await Promise.race([closed, Bun.sleep(closeGraceMs)]);
+    }
+    this.#end(new CoremlxError("UNAVAILABLE", "The model is closed"));
+    this.#channel.terminate();
+  }
+
+  #settle(reply: ReplyEnvelope): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.ok) waiting?.resolve(reply.value);
+    else waiting?.reject(fromWire(reply.error));
+  }
+
+  #end(error: CoremlxError): void {
+    this.#ended ??= error;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const call of waiting) call.reject(error);
+  }
+}
+
+function fromWire(error: WireError): CoremlxError {
+  return new CoremlxError(error.code, error.message, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error.details === undefined ? {} : { details: error.details }),
+  });
+}

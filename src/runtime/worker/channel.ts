@@ -1,0 +1,129 @@
+// How an instance reaches the one who answers: a thread of this process, or a process of its own.
+
+import { CoremlxError } from "../../core/errors.ts";
+import type { Envelope, ReplyEnvelope } from "./protocol.ts";
+
+export interface ChannelEvents {
+  readonly onReply: (reply: ReplyEnvelope) => void;
+  /** It will answer nothing more. */
+  readonly onEnd: (reason: CoremlxError) => void;
+}
+
+export interface Channel {
+  /** Addresses mean the same on both sides. */
+  readonly sharesMemory: boolean;
+  readonly pid: number;
+  post(envelope: Envelope): void;
+  /** A thread in a native call goes on until that returns; a process is gone. */
+  terminate(): void;
+}
+
+/** worker: a thread, which a crash takes the whole process with. process: survives crashes, copies tensors. */
+export type Isolation = "worker" | "process";
+
+export function openChannel(isolation: Isolation, events: ChannelEvents): Channel {
+  return isolation === "process" ? new ChildChannel(events) : new WorkerChannel(events);
+}
+
+class WorkerChannel implements Channel {
+  readonly sharesMemory = true;
+  readonly pid = process.pid;
+  readonly #worker: Worker;
+
+  constructor({ onReply, onEnd }: ChannelEvents) {
+    this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href);
+    this.#worker.onmessage = (event: MessageEvent<ReplyEnvelope>) => onReply(event.data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      onEnd(new CoremlxError("NATIVE", `The worker failed: ${event.message}`));
+    };
+    this.#worker.addEventListener("close", () =>
+      onEnd(new CoremlxError("UNAVAILABLE", "The worker has ended")),
+    );
+  }
+
+  post(envelope: Envelope): void {
+    this.#worker.postMessage(envelope);
+  }
+
+  terminate(): void {
+    this.#worker.terminate();
+  }
+}
+
+/** What of a child's last words is kept for the error. */
+const keptOutputBytes = 4_096;
+
+class ChildChannel implements Channel {
+  readonly sharesMemory = false;
+  readonly #child: Bun.Subprocess<"ignore", "ignore", "pipe">;
+  #lastWords = "";
+
+  constructor({ onReply, onEnd }: ChannelEvents) {
+    this.#child = Bun.spawn([...programCommand(), childArgument], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+      serialization: "advanced",
+      // The child passes on what it is given; of the environment it needs nothing but its folders.
+      ipc: (message: ReplyEnvelope) => onReply(message),
+      onExit: (_child, code, signal) => {
+        void this.#listened.then(() => onEnd(this.#death(code, signal)));
+      },
+    });
+    this.#listened = this.#listen();
+  }
+
+  readonly #listened: Promise<void>;
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  post(envelope: Envelope): void {
+    this.#child.send(envelope);
+  }
+
+  terminate(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  async #listen(): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#child.stderr) {
+      this.#lastWords = (this.#lastWords + decoder.decode(chunk, { stream: true })).slice(-keptOutputBytes);
+    }
+  }
+
+  #death(code: number | null, signal: number | NodeJS.Signals | null): CoremlxError {
+    const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+    const words = this.#lastWords
+      .trim()
+      .split("\n")
+      .filter((line) => line !== "");
+    const last = words.find((line) => /panic|error|fault/i.test(line)) ?? words.at(-1);
+    return new CoremlxError(
+      "NATIVE",
+      `The engine's process ended by ${how}${last === undefined ? "" : `: ${last}`}`,
+      {
+        hint: "Try again: the process is replaced",
+        details: {
+          code,
+          signal: signal === null ? null : String(signal),
+          output: words.slice(-20).join("\n"),
+        },
+      },
+    );
+  }
+}
+
+/** The hidden first argument by which the program knows that it is such a child. */
+export const childArgument = "__child";
+
+/** The executable runs itself; from source, bun runs the program's entry. */
+function programCommand(): readonly string[] {
+  const entry = new URL("../../main.ts", import.meta.url);
+  return entry.pathname.startsWith("/$bunfs/")
+    ? [process.execPath]
+    : [process.execPath, Bun.fileURLToPath(entry)];
+}

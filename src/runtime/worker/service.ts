@@ -1,0 +1,208 @@
+// The body of a worker: one engine, one model or graph, requests answered one after the other. A plain class, so that
+// tests drive it without a thread.
+
+import { CoremlxError, messageOf } from "../../core/errors.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../../engines/engine.ts";
+import { openEngine } from "../../engines/select.ts";
+import { computeDigest, openModel } from "../../formats/open.ts";
+import { MemoryViews } from "../../native/memory.ts";
+import type {
+  AdoptRequest,
+  LoadReply,
+  LoadRequest,
+  PredictReply,
+  PredictRequest,
+  Request,
+  RunReply,
+  RunRequest,
+  SharedTensor,
+  WireError,
+} from "./protocol.ts";
+
+type Running =
+  | {
+      readonly kind: "owner";
+      readonly engine: Engine;
+      readonly loaded: LoadedModel;
+      /** Gives back the model with all it needs. */
+      readonly close: () => Promise<void>;
+    }
+  | { readonly kind: "guest"; readonly engine: Engine; readonly graph: LoadedGraph };
+
+const nowhere: ReadonlyMap<string, Tensor> = new Map();
+
+interface Found extends Pick<LoadReply, "digest" | "description" | "openMs" | "loadMs" | "cache"> {
+  readonly loaded: LoadedModel;
+  readonly close: () => Promise<void>;
+}
+
+/** Owns what it loads. Invariant: `close` gives everything back, also after a failed load. */
+export class ModelService {
+  #running: Running | undefined;
+  readonly #views = new MemoryViews();
+
+  async answer(request: Request): Promise<unknown> {
+    switch (request.type) {
+      case "load":
+        return this.#load(request);
+      case "adopt":
+        return this.#adopt(request);
+      case "run":
+        return this.#run(request);
+      case "runCopies":
+        return this.#runOn(request.inputs, nowhere);
+      case "predict":
+        return this.#predict(request);
+      case "close":
+        return this.#close();
+    }
+  }
+
+  async #load(request: LoadRequest): Promise<LoadReply> {
+    this.#assertEmpty();
+    const engine = await openEngine(request.engine);
+    try {
+      const found = await this.#loadWith(engine, request);
+      const { loaded, close } = found;
+      this.#running = { kind: "owner", engine, loaded, close };
+      const { graph } = loaded;
+      return {
+        digest: found.digest,
+        description: found.description,
+        function: loaded.function,
+        engine: engine.name,
+        engineVersion: engine.version,
+        device: loaded.device,
+        openMs: found.openMs,
+        loadMs: found.loadMs,
+        cache: found.cache,
+        graph: graph && { ports: graph.ports, share: graph.loaded.share, cancel: graph.loaded.cancel },
+      };
+    } catch (error) {
+      this.#running = undefined;
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** As it was compiled before, else from the model's own file. */
+  async #loadWith(engine: Engine, request: LoadRequest): Promise<Found> {
+    const { functionName, device, threads, withDigest } = request;
+    const options = { functionName, device, threads };
+    const warm = engine.loadCompiled?.(request.path, { ...options, withDigest });
+    if (warm) {
+      const { loaded, description, digest, openMs, loadMs } = warm;
+      return {
+        loaded,
+        description,
+        digest,
+        openMs,
+        loadMs,
+        cache: "warm",
+        async close() {
+          await warm[Symbol.asyncDispose]();
+        },
+      };
+    }
+    const started = performance.now();
+    const model = await openModel(request.path);
+    const opened = performance.now();
+    try {
+      const loaded = await engine.load(model, options);
+      const loadMs = performance.now() - opened;
+      return {
+        loaded,
+        description: model.description,
+        digest: withDigest ? await computeDigest(model) : undefined,
+        openMs: opened - started,
+        loadMs,
+        cache: "cold",
+        async close() {
+          await loaded[Symbol.asyncDispose]();
+          model[Symbol.dispose]();
+        },
+      };
+    } catch (error) {
+      model[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #adopt(request: AdoptRequest): Promise<CancelHandle> {
+    this.#assertEmpty();
+    const engine = await openEngine(request.engine);
+    try {
+      const graph = engine.adopt(request.share);
+      this.#running = { kind: "guest", engine, graph };
+      return graph.cancel;
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  #run(request: RunRequest): RunReply {
+    return this.#runOn(this.#tensors(request.inputs), this.#tensors(request.outputs));
+  }
+
+  #runOn(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): RunReply {
+    const graph = this.#graph;
+    const started = performance.now();
+    const results = graph.run(inputs, outputs);
+    const runMs = performance.now() - started;
+    if (outputs.size === 0) return { results, runMs };
+    return { results: new Map([...results].filter(([name]) => !outputs.has(name))), runMs };
+  }
+
+  async #predict(request: PredictRequest): Promise<PredictReply> {
+    const running = this.#running;
+    if (running?.kind !== "owner") throw notLoaded();
+    const started = performance.now();
+    const outputs = await running.loaded.predict(request.inputs);
+    return { outputs, runMs: performance.now() - started };
+  }
+
+  async #close(): Promise<undefined> {
+    const running = this.#running;
+    this.#running = undefined;
+    this.#views.clear();
+    if (running === undefined) return;
+    if (running.kind === "owner") await running.close();
+    else running.graph[Symbol.dispose]();
+    await running.engine[Symbol.asyncDispose]();
+  }
+
+  #tensors(shared: readonly SharedTensor[]): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    for (const { name, dtype, shape, address, byteLength } of shared) {
+      tensors.set(name, { dtype, shape, bytes: this.#views.at(address, byteLength) });
+    }
+    return tensors;
+  }
+
+  get #graph(): LoadedGraph {
+    const running = this.#running;
+    if (running?.kind === "guest") return running.graph;
+    const graph = running?.loaded.graph?.loaded;
+    if (graph) return graph;
+    throw notLoaded();
+  }
+
+  #assertEmpty(): void {
+    if (this.#running) throw new CoremlxError("INTERNAL", "Cannot load a second model into one worker");
+  }
+}
+
+function notLoaded(): CoremlxError {
+  return new CoremlxError("INTERNAL", "Cannot predict: no model is loaded");
+}
+
+/** Any failure in a form that crosses threads. */
+export function toWireError(error: unknown): WireError {
+  if (error instanceof CoremlxError) {
+    const { code, message, hint, details } = error;
+    return { code, message, hint, details };
+  }
+  return { code: "INTERNAL", message: messageOf(error), hint: undefined, details: undefined };
+}
