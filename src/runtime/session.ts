@@ -71,8 +71,13 @@ export interface LoadModelOptions {
 
 const poolDefaults = { queueLimit: 1_024, idleMs: 30_000, hangMs: 2_000, maxAbandoned: 4 };
 
-export async function openSession(options: SessionOptions = {}): Promise<Session> {
-  return new Session(options);
+/** What a session is made of; tests bring instances that misbehave. */
+export interface SessionSeams {
+  readonly openInstance?: ((isolation: Isolation) => Instance) | undefined;
+}
+
+export async function openSession(options: SessionOptions = {}, seams: SessionSeams = {}): Promise<Session> {
+  return new Session(options, seams);
 }
 
 /** Owns the models it loads: closing it closes them. */
@@ -81,10 +86,12 @@ export class Session implements AsyncDisposable {
   readonly #models = new Set<SessionModel>();
   readonly #buffers: BufferPool;
   readonly #outputs: OutputStore;
+  readonly #openInstance: (isolation: Isolation) => Instance;
   readonly #startedEpochMs = Date.now();
 
-  constructor(options: SessionOptions) {
+  constructor(options: SessionOptions, seams: SessionSeams = {}) {
     this.#options = options;
+    this.#openInstance = seams.openInstance ?? ((isolation) => new Instance(isolation));
     const { bufferBytes, telemetry } = options;
     this.#buffers = new BufferPool({ telemetry, capacityBytes: bufferBytes ?? Math.floor(totalmem() / 4) });
     this.#outputs = new OutputStore({
@@ -102,7 +109,12 @@ export class Session implements AsyncDisposable {
       startedEpochMs: this.#startedEpochMs,
       models: [...this.#models].map((model) => model.stats),
       bufferPool: this.#buffers.stats,
-      outputs: { files: mapped.lentCount + mapped.idleCount, bytes: mapped.heldBytes },
+      outputs: {
+        files: mapped.lentCount + mapped.idleCount + mapped.quarantinedCount,
+        bytes: mapped.heldBytes,
+        lent: mapped.lentCount,
+        quarantined: mapped.quarantinedCount,
+      },
       process: { residentBytes: process.memoryUsage.rss() },
     };
   }
@@ -121,7 +133,7 @@ export class Session implements AsyncDisposable {
       threads: options.threads ?? (maximum === 1 ? availableParallelism() : 1),
       withDigest: options.withDigest ?? false,
     };
-    const first = new Instance(isolation);
+    const first = this.#openInstance(isolation);
     try {
       const loading = first.call(request);
       const { signal } = options;
@@ -139,8 +151,9 @@ export class Session implements AsyncDisposable {
         maxAbandoned: options.maxAbandoned ?? poolDefaults.maxAbandoned,
         first,
         create: first.sharesMemory
-          ? graph && (() => startInstance("worker", (instance) => joinGraph(instance, engine, graph.share)))
-          : () => startInstance("process", (instance) => loadAgain(instance, request)),
+          ? graph &&
+            (() => this.#startInstance("worker", (instance) => joinGraph(instance, engine, graph.share)))
+          : () => this.#startInstance("process", (instance) => loadAgain(instance, request)),
         maximum,
         telemetry,
       });
@@ -172,24 +185,24 @@ export class Session implements AsyncDisposable {
     this.#buffers[Symbol.dispose]();
   }
 
+  /** One more instance, made ready by `prepare`; one that cannot be is given up. */
+  async #startInstance(
+    isolation: Isolation,
+    prepare: (instance: Instance) => Promise<void>,
+  ): Promise<Instance> {
+    const instance = this.#openInstance(isolation);
+    try {
+      await prepare(instance);
+      return instance;
+    } catch (error) {
+      instance.abandon();
+      throw error;
+    }
+  }
+
   #engineOptions(): EngineOptions {
     const { engine, onnxruntimePath, cacheDir, precision } = this.#options;
     return { engine: engine ?? "auto", onnxruntimePath, cacheDir: cacheDir ?? defaultCacheDir(), precision };
-  }
-}
-
-/** One more instance, made ready by `prepare`; one that cannot be is given up. */
-async function startInstance(
-  isolation: Isolation,
-  prepare: (instance: Instance) => Promise<void>,
-): Promise<Instance> {
-  const instance = new Instance(isolation);
-  try {
-    await prepare(instance);
-    return instance;
-  } catch (error) {
-    instance.abandon();
-    throw error;
   }
 }
 

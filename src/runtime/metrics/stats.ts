@@ -73,6 +73,9 @@ export interface LoadStats {
 export interface MappedOutputStats {
   readonly files: number;
   readonly bytes: number;
+  /** Of these: in somebody's hands, or kept for a call that was given up and may still write there. */
+  readonly lent?: number;
+  readonly quarantined?: number;
 }
 
 export interface ModelStats {

@@ -1,0 +1,101 @@
+// An instance over the real engine that misbehaves where the real one cannot be made to: a call that completes long
+// after it was given up, having written to all it was lent, and a child process that dies in the middle of a run.
+
+import type { Tensor } from "../../../src/core/tensor.ts";
+import { MemoryViews } from "../../../src/native/memory.ts";
+import { Instance } from "../../../src/runtime/pool/instance.ts";
+import type { Isolation } from "../../../src/runtime/worker/channel.ts";
+import type { Replies, Request, SharedTensor } from "../../../src/runtime/worker/protocol.ts";
+
+/** Values of the model's input "trips" (tests/support/fault-model.ts) that ask for more than the model does. */
+export const lateTrips = -1;
+export const crashTrips = 2_000_000_007;
+
+/** Every byte of what a late completion was lent. As float32 and as int32 it is below zero, which no answer is. */
+export const patternByte = 0xa5;
+
+export interface FaultCounts {
+  /** Late completions that have written their pattern, and the bytes they wrote. */
+  late: number;
+  patternBytes: number;
+  crashes: number;
+}
+
+export interface FaultyInstanceOptions {
+  readonly isolation: Isolation;
+  readonly counts: FaultCounts;
+  /** From the start of a late call to its completion. */
+  readonly lateMs: () => number;
+  /** From the start of a run to the death of its process, and how it dies. */
+  readonly crashMs: () => number;
+  readonly signal: () => NodeJS.Signals;
+}
+
+export class FaultyInstance extends Instance {
+  readonly #options: FaultyInstanceOptions;
+  readonly #views = new MemoryViews();
+  #isDeaf = false;
+
+  constructor(options: FaultyInstanceOptions) {
+    super(options.isolation);
+    this.#options = options;
+  }
+
+  override call<T extends Request["type"]>(
+    request: Extract<Request, { readonly type: T }>,
+  ): Promise<Replies[T]> {
+    const reply = super.call<T>(request);
+    const trips = this.#tripsOf(request);
+    if (trips === crashTrips && this.#options.isolation === "process") this.#crash();
+    this.#isDeaf = trips === lateTrips && request.type === "run";
+    return this.#isDeaf ? this.#completeLate(request, reply) : reply;
+  }
+
+  /** Who completes late does not hear that nobody waits any more. */
+  override cancel(): boolean {
+    return this.#isDeaf ? false : super.cancel();
+  }
+
+  #crash(): void {
+    const { counts, crashMs, signal } = this.#options;
+    setTimeout(() => {
+      if (this.isEnded) return;
+      counts.crashes++;
+      process.kill(this.pid, signal());
+    }, crashMs());
+  }
+
+  /** Writes until it completes, for until then native code may: first beside the engine, then to memory it should have lost. */
+  async #completeLate<T>(request: Request, reply: Promise<T>): Promise<T> {
+    if (request.type !== "run") return reply;
+    const { counts, lateMs } = this.#options;
+    const untilMs = performance.now() + lateMs();
+    const outcome = await reply;
+    while (performance.now() < untilMs) {
+      for (const tensor of [...request.inputs, ...request.outputs])
+        counts.patternBytes += this.#deface(tensor);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    counts.late++;
+    return outcome;
+  }
+
+  #deface({ address, byteLength }: SharedTensor): number {
+    this.#views.at(address, byteLength).fill(patternByte);
+    return byteLength;
+  }
+
+  #tripsOf(request: Request): number | undefined {
+    if (request.type === "run") {
+      const trips = request.inputs.find(({ name }) => name === "trips");
+      return trips && firstInteger(this.#views.at(trips.address, trips.byteLength));
+    }
+    if (request.type !== "runCopies") return undefined;
+    const trips: Tensor | undefined = request.inputs.get("trips");
+    return trips && firstInteger(trips.bytes);
+  }
+}
+
+function firstInteger(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getInt32(0, true);
+}
