@@ -12,11 +12,12 @@ import { FeaturePlan } from "../engines/feature-plan.ts";
 import { MemoryViews } from "../native/memory.ts";
 import type { ModelBreaker } from "./breaker/breaker.ts";
 import type { BufferLease, BufferPool } from "./buffers/buffer-pool.ts";
-import { interrupted, type Patience, within } from "./pool/deadline.ts";
+import { interrupted, type Patience, tooLate, within } from "./pool/deadline.ts";
 import type { Instance } from "./pool/instance.ts";
 import { type InlineGraph, InlineTrial } from "./pool/inline-graph.ts";
 import { ModelMeter } from "./metrics/model-meter.ts";
 import type { InstanceLease, ModelPool } from "./pool/model-pool.ts";
+import { RunEstimate } from "./pool/run-estimate.ts";
 import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
 import type { LoadReply, RunReply, SharedTensor } from "./worker/protocol.ts";
 import { share } from "./worker/shared-tensor.ts";
@@ -54,6 +55,15 @@ interface Run extends Disposable {
   readonly runMs: number;
 }
 
+interface Turn {
+  readonly lease: InstanceLease<Instance>;
+  readonly queueMs: number;
+  readonly left: Patience;
+}
+
+/** Less than that was no waiting: the instance was there. */
+const briefMs = 1;
+
 export interface SessionModelParts {
   readonly path: string;
   readonly reply: LoadReply;
@@ -75,6 +85,7 @@ export class SessionModel implements AsyncDisposable {
   readonly #parts: SessionModelParts;
   readonly #plan: FeaturePlan | undefined;
   readonly #meter: ModelMeter;
+  readonly #estimate = new RunEstimate();
   #trial: InlineTrial | undefined;
   #inline: InlineGraph | undefined;
   #openingInline: Promise<void> | undefined;
@@ -234,11 +245,10 @@ export class SessionModel implements AsyncDisposable {
       if (patience.signal?.aborted) throw interrupted();
       return { ...runInline(this.#plan, this.#inline, inputs), queueMs: 0 };
     }
-    const queued = performance.now();
     if (this.#plan === undefined) {
-      const lease = await this.#acquire(patience, options.priority);
-      const queueMs = performance.now() - queued;
-      return { ...(await this.#runFeatures(lease, inputs, patience)), queueMs };
+      const { lease, queueMs, left } = await this.#takeTurn(patience, options.priority);
+      const run = await this.#timed(left, this.#runFeatures(lease, inputs, left));
+      return { ...run, queueMs };
     }
     // A stateful model without a state runs with one of its own, zero, for this one call. A given one is taken at once,
     // not when its turn comes: two calls with one state are a mistake, however they happen to interleave.
@@ -246,9 +256,8 @@ export class SessionModel implements AsyncDisposable {
     const fresh = options.state === undefined && isStateful ? await this.newState() : undefined;
     const turn = (options.state ?? fresh)?.begin();
     try {
-      const lease = await this.#acquire(patience, options.priority);
-      const queueMs = performance.now() - queued;
-      const run = await this.#runGraph(this.#plan, lease, inputs, patience, turn);
+      const { lease, queueMs, left } = await this.#takeTurn(patience, options.priority);
+      const run = await this.#timed(left, this.#runGraph(this.#plan, lease, inputs, left, turn));
       turn?.commit();
       this.#considerInline(run.runMs);
       return { ...run, queueMs };
@@ -286,6 +295,40 @@ export class SessionModel implements AsyncDisposable {
         // Then it goes on in its worker: slower, not wrong.
       },
     );
+  }
+
+  /** An instance, and what is left of the patience; throws DEADLINE where the queue has left too little for a run. */
+  async #takeTurn(patience: Patience, priority: number | undefined): Promise<Turn> {
+    const queued = performance.now();
+    const lease = await this.#acquire(patience, priority);
+    const now = performance.now();
+    const queueMs = now - queued;
+    if (queueMs < briefMs) return { lease, queueMs, left: patience };
+    const leftMs = patience.deadline - now;
+    const { neededMs } = this.#estimate;
+    if (leftMs < neededMs) {
+      lease[Symbol.dispose]();
+      throw tooLate("predict", patience, { queueMs, neededMs });
+    }
+    return {
+      lease,
+      queueMs,
+      left: this.#estimate.wasFair(leftMs) ? patience : { ...patience, stage: "waiting" },
+    };
+  }
+
+  /** Lets the estimate know how long it took. */
+  async #timed(patience: Patience, work: Promise<Run>): Promise<Run> {
+    const started = performance.now();
+    try {
+      const run = await work;
+      this.#estimate.add(performance.now() - started);
+      return run;
+    } catch (error) {
+      const isExpired = error instanceof CoremlxError && error.code === "DEADLINE";
+      if (isExpired) this.#estimate.addUnfinished(performance.now() - started);
+      throw error;
+    }
   }
 
   /** An instance before the deadline. One that comes too late is returned at once. */

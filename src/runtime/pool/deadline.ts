@@ -45,6 +45,23 @@ export function interrupted(): CoremlxError {
   return new CoremlxError("INTERRUPTED", "The call was cancelled");
 }
 
+/** What remains of the patience is less than a run needs. */
+export function tooLate(
+  what: string,
+  { timeoutMs }: Patience,
+  { queueMs, neededMs }: { readonly queueMs: number; readonly neededMs: number },
+): CoremlxError {
+  const [waited, needed] = [Math.round(queueMs), Math.ceil(neededMs)];
+  return new CoremlxError(
+    "DEADLINE",
+    `Cannot ${what}: ${waited} of ${timeoutMs} ms went by in the queue, and a run may take ${needed} ms`,
+    {
+      hint: "Send less at once, allow more instances, or give it more time with --timeout",
+      details: { timeoutMs, stage: "waiting", queueMs, neededMs },
+    },
+  );
+}
+
 function expired(what: string, { timeoutMs, stage = "running" }: Patience): CoremlxError {
   return new CoremlxError("DEADLINE", `Cannot ${what}: no answer within ${timeoutMs} ms`, {
     hint: "Give it more time with --timeout",
