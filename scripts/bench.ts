@@ -1,5 +1,5 @@
 // The figures that coremlx promises, measured on this machine.
-// Usage: bun run bench [steady] [overhead] [instances] [--predictions N] [--quick] [--check] [--json]
+// Usage: bun run bench [GROUP...] [--predictions N] [--quick] [--check] [--json]
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,8 +7,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeEnvironment, systemProbe } from "../src/suites/machine.ts";
 import { type Figure, formatFigure, isMet } from "./bench/figure.ts";
+import { measureEndurance } from "./bench/endurance.ts";
+import { measureFaults } from "./bench/faults.ts";
 import { measureInstances } from "./bench/instances.ts";
+import { measureOutputs } from "./bench/outputs.ts";
 import { measureOverhead } from "./bench/overhead.ts";
+import { measureOverload } from "./bench/overload.ts";
 import { measureSteadyState } from "./bench/steady.ts";
 
 const { values, positionals } = parseArgs({
@@ -27,6 +31,10 @@ const groups: Readonly<Record<string, (folder: string) => Promise<Figure[]>>> = 
   steady: (folder) => measureSteadyState(folder, Number(values.predictions)),
   overhead: (folder) => measureOverhead(folder, values.quick),
   instances: (folder) => measureInstances(folder, values.quick),
+  overload: (folder) => measureOverload(folder, values.quick),
+  faults: (folder) => measureFaults(folder, values.quick),
+  outputs: (folder) => measureOutputs(folder, values.quick),
+  endurance: (folder) => measureEndurance(folder, values.quick),
 };
 
 const unknown = positionals.find((name) => !Object.hasOwn(groups, name));

@@ -54,6 +54,18 @@ export function writeChainModel(folder: string, links: number): string {
   });
 }
 
+/** y = x + z over float32 [1, 1000] and [rows, 1]: small inputs, and a result of that many bytes. */
+export function writeOuterSumModel(folder: string, byteLength: number): string {
+  const columns = 1_000;
+  const rows = byteLength / 4 / columns;
+  const y = port("y", "float32", [rows, columns]);
+  return writeProgram(join(folder, "outer-sum.mlpackage"), {
+    inputs: [port("x", "float32", [1, columns]), port("z", "float32", [rows, 1])],
+    outputs: [y],
+    operations: [operation("add", { x: "x", y: "z" }, y)],
+  });
+}
+
 export function randomInputs(model: Pick<SessionModel, "inputs">, seed: number): FeatureValues {
   const needed = model.inputs.filter((input) => !input.isOptional);
   return new Map(needed.map((input) => [input.name, generate(input, "random", { seed })]));

@@ -2,8 +2,9 @@
 
 import { heapStats } from "bun:jsc";
 import { openSession } from "../../src/runtime/session.ts";
+import { BufferPool } from "../../src/runtime/buffers/buffer-pool.ts";
 import { statsSince } from "../../src/runtime/buffers/block-pool-stats.ts";
-import { fitSlope } from "../../src/suites/stats.ts";
+import { fitSlope, median, quantile } from "../../src/suites/stats.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, writeWideModel } from "./models.ts";
 
@@ -52,5 +53,40 @@ export async function measureSteadyState(folder: string, predictions: number): P
           ? ""
           : `95 %: ${slope.low.toFixed(1)} to ${slope.high.toFixed(1)}, heap after collection`,
     },
+    measureLoan(),
   ];
+}
+
+/** A loan of the buffer pool, against fresh memory of the size of a picture. */
+function measureLoan(): Figure {
+  const shape = [1, 3, 224, 224];
+  const byteLength = 4 * 3 * 224 * 224;
+  using pool = new BufferPool();
+  const lend = () => pool.acquire("float32", shape)[Symbol.dispose]();
+  const allocate = () => void new Uint8Array(new ArrayBuffer(byteLength));
+  const [loans, fresh]: [number[], number[]] = [[], []];
+  for (let round = 0; round < 30; round++) {
+    loans.push(timeEach(1_000, lend));
+    fresh.push(timeEach(100, allocate));
+  }
+  const spread = [0.25, 0.75].map((at) =>
+    quantile(
+      loans.toSorted((a, b) => a - b),
+      at,
+    ).toFixed(2),
+  );
+  return {
+    name: "to lend a buffer and take it back",
+    value: median(loans),
+    unit: "µs",
+    limit: undefined,
+    note: `quartiles ${spread.join(" to ")}; a fresh ArrayBuffer of ${byteLength} bytes ${median(fresh).toFixed(1)} µs`,
+  };
+}
+
+/** Microseconds. */
+function timeEach(count: number, work: () => void): number {
+  const startMs = performance.now();
+  for (let i = 0; i < count; i++) work();
+  return ((performance.now() - startMs) * 1_000) / count;
 }

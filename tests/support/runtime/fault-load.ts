@@ -142,9 +142,9 @@ async function makeCall(model: SessionModel, call: Call, tally: Tally): Promise<
     ["trips", tensorOf("int32", [trips])],
     ["index", tensorOf("int32", [index])],
   ]);
-  // A kernel is given up at any moment of its run: it goes first, so that it hardly waits.
+  // A kernel is given up at any moment of its run. What is to be given up while it runs goes first in the queue.
   const timeoutMs = kind === "kernel" ? 1 + luck * patienceMs.kernel : patienceMs[kind];
-  const prediction = model.predict(inputs, { timeoutMs, priority: kind === "kernel" ? 1 : 0 });
+  const prediction = model.predict(inputs, { timeoutMs, priority: timeoutMs < patienceMs.normal ? 1 : 0 });
   const what = `${kind} call ${id}`;
   let ending: string;
   try {
