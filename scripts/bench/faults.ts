@@ -147,7 +147,7 @@ async function openFaulty(
         new FaultyInstance({
           isolation,
           counts,
-          lateMs: () => 80 + upTo(220),
+          lateMs: () => 20 + upTo(260),
           crashMs: () => upTo(5),
           signal: () => (counts.crashes % 2 === 0 ? "SIGSEGV" : "SIGKILL"),
         }),

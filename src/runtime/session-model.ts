@@ -325,20 +325,28 @@ export class SessionModel implements AsyncDisposable {
       this.#estimate.add(performance.now() - started);
       return run;
     } catch (error) {
-      const isExpired = error instanceof CoremlxError && error.code === "DEADLINE";
-      if (isExpired) this.#estimate.addUnfinished(performance.now() - started);
+      if (isExpired(error)) this.#estimate.addUnfinished(performance.now() - started);
       throw error;
     }
   }
 
-  /** An instance before the deadline. One that comes too late is returned at once. */
+  /**
+   * An instance while there is time for a run; one that comes too late is returned at once. Who cannot be served any more
+   * leaves the queue by a timer of its own: found out at its turn, it would keep the instance from the next.
+   */
   async #acquire(patience: Patience, priority: number | undefined): Promise<InstanceLease<Instance>> {
     const { signal } = patience;
     const giveUp = new AbortController();
     const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
+    const queued = performance.now();
+    const { neededMs } = this.#estimate;
     const waiting = this.#parts.pool.acquire({ signal: either, priority });
     try {
-      return await within(waiting, "predict", { ...patience, stage: "waiting" });
+      return await within(waiting, "predict", {
+        ...patience,
+        deadline: patience.deadline - neededMs,
+        stage: "waiting",
+      });
     } catch (error) {
       giveUp.abort();
       waiting.then(
@@ -347,6 +355,9 @@ export class SessionModel implements AsyncDisposable {
           // It was refused, or taken out of the queue: nothing to return.
         },
       );
+      const now = performance.now();
+      if (isExpired(error) && now < patience.deadline)
+        throw tooLate("predict", patience, { queueMs: now - queued, neededMs });
       throw error;
     }
   }
@@ -477,6 +488,10 @@ function runInline(plan: FeaturePlan, graph: InlineGraph, inputs: FeatureValues)
 /** The model's name among others: its file's name without the ending. */
 export function modelNameOf(path: string): string {
   return basename(path).replace(/\.(mlpackage|mlmodelc|mlmodel)$/i, "");
+}
+
+function isExpired(error: unknown): boolean {
+  return error instanceof CoremlxError && error.code === "DEADLINE";
 }
 
 /** Our own waiting ended, not the engine's work: `within` gave up. */

@@ -5,7 +5,7 @@ import type { Tensor } from "../../../src/core/tensor.ts";
 import { MemoryViews } from "../../../src/native/memory.ts";
 import { Instance } from "../../../src/runtime/pool/instance.ts";
 import type { Isolation } from "../../../src/runtime/worker/channel.ts";
-import type { Replies, Request, SharedTensor } from "../../../src/runtime/worker/protocol.ts";
+import type { Replies, Request, RunRequest, SharedTensor } from "../../../src/runtime/worker/protocol.ts";
 
 /** Values of the model's input "trips" (tests/support/fault-model.ts) that ask for more than the model does. */
 export const lateTrips = -1;
@@ -24,7 +24,7 @@ export interface FaultCounts {
 export interface FaultyInstanceOptions {
   readonly isolation: Isolation;
   readonly counts: FaultCounts;
-  /** From the start of a late call to its completion. */
+  /** From when a late call is given up to its completion. */
   readonly lateMs: () => number;
   /** From the start of a run to the death of its process, and how it dies. */
   readonly crashMs: () => number;
@@ -34,7 +34,8 @@ export interface FaultyInstanceOptions {
 export class FaultyInstance extends Instance {
   readonly #options: FaultyInstanceOptions;
   readonly #views = new MemoryViews();
-  #isDeaf = false;
+  /** Told when the late call under way is given up. */
+  #onGivenUp: (() => void) | undefined;
 
   constructor(options: FaultyInstanceOptions) {
     super(options.isolation);
@@ -47,13 +48,15 @@ export class FaultyInstance extends Instance {
     const reply = super.call<T>(request);
     const trips = this.#tripsOf(request);
     if (trips === crashTrips && this.#options.isolation === "process") this.#crash();
-    this.#isDeaf = trips === lateTrips && request.type === "run";
-    return this.#isDeaf ? this.#completeLate(request, reply) : reply;
+    const asked: Request = request;
+    return trips === lateTrips && asked.type === "run" ? this.#completeLate(asked, reply) : reply;
   }
 
-  /** Who completes late does not hear that nobody waits any more. */
+  /** Who completes late goes on, although nobody waits any more. */
   override cancel(): boolean {
-    return this.#isDeaf ? false : super.cancel();
+    if (this.#onGivenUp === undefined) return super.cancel();
+    this.#onGivenUp();
+    return false;
   }
 
   #crash(): void {
@@ -66,16 +69,19 @@ export class FaultyInstance extends Instance {
   }
 
   /** Writes until it completes, for until then native code may: first beside the engine, then to memory it should have lost. */
-  async #completeLate<T>(request: Request, reply: Promise<T>): Promise<T> {
-    if (request.type !== "run") return reply;
+  async #completeLate<T>(request: RunRequest, reply: Promise<T>): Promise<T> {
     const { counts, lateMs } = this.#options;
-    const untilMs = performance.now() + lateMs();
+    let untilMs = Number.POSITIVE_INFINITY;
+    this.#onGivenUp = () => {
+      untilMs = performance.now() + lateMs();
+    };
     const outcome = await reply;
     while (performance.now() < untilMs) {
       for (const tensor of [...request.inputs, ...request.outputs])
         counts.patternBytes += this.#deface(tensor);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
+    this.#onGivenUp = undefined;
     counts.late++;
     return outcome;
   }

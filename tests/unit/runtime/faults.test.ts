@@ -24,7 +24,7 @@ async function openFaulty(folder: string) {
           isolation,
           counts,
           // Some of them longer than hangMs: their instance is given up, and comes back.
-          lateMs: () => 80 + 60 * (turn++ % 5),
+          lateMs: () => 20 + 60 * (turn++ % 5),
           crashMs: () => turn++ % 4,
           signal: () => (counts.crashes % 2 === 0 ? "SIGSEGV" : "SIGKILL"),
         }),

@@ -1,4 +1,4 @@
-// Ten times what a model can answer, for a second or two: only counts are judged here, `bun run bench overload` judges
+// Far more than a model can answer, for a second or two: only counts are judged here, `bun run bench overload` judges
 // times.
 
 import { describe, expect, test } from "bun:test";
@@ -20,17 +20,20 @@ function inputs(trips: number): FeatureValues {
   ]);
 }
 
-describe("ten times what a model can answer", () => {
+/** Runs of some 20 ms: a machine that does 500 of them a second has not been built. */
+const slow = inputs(4_000);
+const ratePerSecond = 1_000;
+
+describe("far more than a model can answer", () => {
   test("is answered or refused, call by call, the queue keeps to its bound, and nothing is left behind", async () => {
     using folder = tempFolder();
     await using session = await openSession();
     const queueLimit = 8;
     const model = await session.load(writeFaultModel(join(folder.path, "m.mlpackage"), 8), { queueLimit });
-    const { runMs } = await model.predictTimed(inputs(2_000));
     const tally = await sendAtRate({
-      ratePerSecond: (10 * 1_000) / runMs,
+      ratePerSecond,
       durationMs: 1_500,
-      send: () => model.predict(inputs(2_000), { timeoutMs: 30_000 }),
+      send: () => model.predict(slow, { timeoutMs: 30_000 }),
     });
     expect(tally.odd).toEqual([]);
     expect(tally.expired.count).toBe(0);
@@ -50,11 +53,11 @@ describe("ten times what a model can answer", () => {
     using folder = tempFolder();
     await using session = await openSession();
     const model = await session.load(writeFaultModel(join(folder.path, "m.mlpackage"), 8));
-    const { runMs } = await model.predictTimed(inputs(2_000));
+    await model.predict(slow);
     const tally = await sendAtRate({
-      ratePerSecond: (10 * 1_000) / runMs,
+      ratePerSecond,
       durationMs: 2_000,
-      send: () => model.predict(inputs(2_000), { timeoutMs: 300 }),
+      send: () => model.predict(slow, { timeoutMs: 400 }),
     });
     expect(tally.odd).toEqual([]);
     expect(tally.answered.count + tally.expired.count).toBe(tally.sent);
