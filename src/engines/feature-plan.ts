@@ -6,7 +6,7 @@ import type { FeatureDescription, FunctionDescription } from "../core/model.ts";
 import { type FeatureValue, type FeatureValues, numbersOf, type Tensor } from "../core/tensor.ts";
 import type { LoweredClassifier, Port } from "../lowering/lower.ts";
 import type { GraphPorts } from "./engine.ts";
-import { type Allocate, decodeFeature, defaultFeature, encodeFeature } from "./features.ts";
+import { decodeFeature, defaultFeature, encodeFeature, type InputMemory } from "./features.ts";
 
 interface InputRow {
   readonly port: Port;
@@ -42,14 +42,14 @@ export class FeaturePlan {
     return this.#results;
   }
 
-  /** Values by graph input, states not among them. With `allocate`, everything is in its memory. */
-  encode(inputs: FeatureValues, allocate?: Allocate): Map<string, Tensor> {
+  /** Values by graph input, states not among them. Default values of optional inputs are in memory of their own. */
+  encode(inputs: FeatureValues, memory?: InputMemory): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
     for (const { port, description } of this.#inputs) {
       const value = inputs.get(port.feature);
       tensors.set(
         port.name,
-        value === undefined ? missing(description, port) : encodeFeature(description, value, port, allocate),
+        value === undefined ? missing(description, port) : encodeFeature(description, value, port, memory),
       );
     }
     return tensors;

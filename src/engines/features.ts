@@ -23,35 +23,41 @@ export interface GraphPort {
   readonly shape: readonly (number | string)[] | undefined;
 }
 
-/** Memory for a tensor that a graph reads or writes. */
-export type Allocate = (dtype: DType, shape: readonly number[]) => Tensor;
+/** Where the tensors that a graph reads shall lie. */
+export interface InputMemory {
+  readonly allocate: (dtype: DType, shape: readonly number[]) => Tensor;
+  /** Whether a caller's bytes can stay where they are. */
+  readonly mayKeep: (bytes: Tensor["bytes"]) => boolean;
+}
+
+const anyMemory: InputMemory = { allocate: zeros, mayKeep: () => true };
 
 /**
- * A caller's value as the graph's tensor, in memory from `allocate`; the caller's own memory where that already holds
- * it and `allocate` is left out. Throws BAD_INPUT naming the input where value and description disagree.
+ * A caller's value as the graph's tensor: the caller's own where it is that already and may be kept, else in memory from
+ * `allocate`. Default: kept, or new. Throws BAD_INPUT naming the input where value and description disagree.
  */
 export function encodeFeature(
   description: FeatureDescription,
   value: FeatureValue,
   port: GraphPort,
-  allocate?: Allocate,
+  memory: InputMemory = anyMemory,
 ): Tensor {
   const { name, type } = description;
   switch (type.kind) {
     case "multiArray": {
       const tensor = requireTensor(name, value);
       checkShape(tensor.shape, type, `input "${name}"`);
-      return place(tensor, port.dtype, allocate);
+      return place(tensor, port.dtype, memory);
     }
     case "image": {
       const tensor = requireTensor(name, value);
       checkPicture(name, tensor, type);
-      return pictureToPlanes(tensor, type.colorSpace, port.dtype, allocate ?? zeros);
+      return pictureToPlanes(tensor, type.colorSpace, port.dtype, memory);
     }
     case "double":
     case "int64": {
       if (typeof value !== "number" && typeof value !== "bigint") return refuse(name, "a number");
-      return place(tensorOf(port.dtype, [value], port.shape?.length === 0 ? [] : [1]), port.dtype, allocate);
+      return place(tensorOf(port.dtype, [value], port.shape?.length === 0 ? [] : [1]), port.dtype, memory);
     }
     default:
       throw new CoremlxError("UNSUPPORTED", `Cannot pass "${name}": a graph takes no ${type.kind} input`);
@@ -97,9 +103,9 @@ export function convertElements(tensor: Tensor, dtype: DType): Tensor {
   return tensorOf(dtype, numbersOf(tensor), tensor.shape);
 }
 
-/** The tensor in memory of the graph's; itself where nothing else is asked for. */
-function place(tensor: Tensor, dtype: DType, allocate: Allocate | undefined): Tensor {
-  if (allocate === undefined) return convertElements(tensor, dtype);
+/** The tensor as the graph takes it; itself where it is that already and may stay where it lies. */
+function place(tensor: Tensor, dtype: DType, { allocate, mayKeep }: InputMemory): Tensor {
+  if (tensor.dtype === dtype && mayKeep(tensor.bytes)) return tensor;
   const target = allocate(dtype, tensor.shape);
   if (tensor.dtype === dtype) target.bytes.set(tensor.bytes);
   else if (isPlain(tensor.dtype) && isPlain(dtype)) copyElements(elementsOf(tensor), elementsOf(target));
@@ -117,7 +123,12 @@ function copyElements(source: NumericArray, target: NumericArray): void {
 }
 
 /** uint8 [H, W, 3], uint8 [H, W] or float16 [H, W] -> [1, C, H, W], values untouched, channels in the model's order. */
-function pictureToPlanes(picture: Tensor, colorSpace: ColorSpace, dtype: DType, allocate: Allocate): Tensor {
+function pictureToPlanes(
+  picture: Tensor,
+  colorSpace: ColorSpace,
+  dtype: DType,
+  { allocate }: InputMemory,
+): Tensor {
   const [height = 0, width = 0, channels = 1] = picture.shape;
   const planes = allocate(dtype, [1, channels, height, width]);
   const target = elementsOf(planes);

@@ -36,9 +36,9 @@ export function addressOf(view: Uint8Array<ArrayBuffer>): Pointer {
   return ptr(view);
 }
 
-/** Whether native code may use these bytes where they lie. */
+/** Whether native code may use these bytes where they lie. Memory that can shrink may be gone before it is done. */
 export function canLend(bytes: Uint8Array<ArrayBuffer>): boolean {
-  return bytes.byteLength >= stableByteLength && ptr(bytes) % lendAlignment === 0;
+  return bytes.byteLength >= stableByteLength && !bytes.buffer.resizable && ptr(bytes) % lendAlignment === 0;
 }
 
 /** UTF-8 with a terminating NUL. Throws BAD_INPUT for text that has a NUL inside: C would see only its start. */

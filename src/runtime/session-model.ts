@@ -9,9 +9,8 @@ import type { Meters } from "../core/telemetry.ts";
 import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
 import type { EngineName } from "../engines/engine.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
-import { MemoryViews } from "../native/memory.ts";
 import type { ModelBreaker } from "./breaker/breaker.ts";
-import type { BufferLease, BufferPool } from "./buffers/buffer-pool.ts";
+import type { BufferPool } from "./buffers/buffer-pool.ts";
 import { interrupted, type Patience, tooLate, within } from "./pool/deadline.ts";
 import type { Instance } from "./pool/instance.ts";
 import { type InlineGraph, InlineTrial } from "./pool/inline-graph.ts";
@@ -19,8 +18,8 @@ import { ModelMeter } from "./metrics/model-meter.ts";
 import type { InstanceLease, ModelPool } from "./pool/model-pool.ts";
 import { RunEstimate } from "./pool/run-estimate.ts";
 import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
-import type { LoadReply, RunReply, SharedTensor } from "./worker/protocol.ts";
-import { share } from "./worker/shared-tensor.ts";
+import type { LoadReply } from "./worker/protocol.ts";
+import { type ResultMemory, RunMemory } from "./run-memory.ts";
 import { ModelState, type StateTurn } from "./sequence/state.ts";
 import type { ModelStats } from "./metrics/stats.ts";
 
@@ -51,6 +50,8 @@ export interface PredictionLease extends Prediction, Disposable {
 interface Run extends Disposable {
   readonly outputs: FeatureValues;
   readonly mapped: ReadonlyMap<string, OutputLease>;
+  /** Memory that ends with this. */
+  readonly isPooled: (bytes: Uint8Array<ArrayBuffer>) => boolean;
   readonly inputMs: number;
   readonly runMs: number;
 }
@@ -63,6 +64,16 @@ interface Turn {
 
 /** Less than that was no waiting: the instance was there. */
 const briefMs = 1;
+
+interface QueuedRun extends Run {
+  readonly queueMs: number;
+}
+
+interface GraphRunOptions {
+  readonly patience: Patience;
+  readonly turn: StateTurn | undefined;
+  readonly resultMemory: ResultMemory;
+}
 
 export interface SessionModelParts {
   readonly path: string;
@@ -193,12 +204,22 @@ export class SessionModel implements AsyncDisposable {
 
   /** Results in memory of their own. Errors: BAD_INPUT, OVERLOADED, UNAVAILABLE, DEADLINE, INTERRUPTED, NATIVE. */
   async predictTimed(inputs: FeatureValues, options: PredictionOptions = {}): Promise<Prediction> {
-    using lease = await this.predictLeased(inputs, options);
-    return { outputs: new Map([...lease.outputs].map(copyOf)), queueMs: lease.queueMs, runMs: lease.runMs };
+    using run = await this.#predict(inputs, options, "owned");
+    const outputs = new Map<string, FeatureValue>();
+    for (const [name, value] of run.outputs) outputs.set(name, keepValue(value, run));
+    return { outputs, queueMs: run.queueMs, runMs: run.runMs };
   }
 
-  /** As `predictTimed`, without the last copy. */
+  /** As `predictTimed`, with results in pooled memory. */
   async predictLeased(inputs: FeatureValues, options: PredictionOptions = {}): Promise<PredictionLease> {
+    return this.#predict(inputs, options, "pooled");
+  }
+
+  async #predict(
+    inputs: FeatureValues,
+    options: PredictionOptions,
+    resultMemory: ResultMemory,
+  ): Promise<QueuedRun> {
     const { signal, timeoutMs = defaultTimeoutMs } = options;
     const started = performance.now();
     const patience: Patience = { signal, timeoutMs, deadline: started + timeoutMs };
@@ -206,7 +227,7 @@ export class SessionModel implements AsyncDisposable {
       const converted = this.#convert(inputs);
       const pass = this.#parts.breaker.before();
       try {
-        const prediction = await this.#run(converted, patience, options);
+        const prediction = await this.#run(converted, patience, options, resultMemory);
         this.#parts.breaker.success(pass);
         this.#record(started, prediction);
         return prediction;
@@ -240,7 +261,8 @@ export class SessionModel implements AsyncDisposable {
     inputs: FeatureValues,
     patience: Patience,
     options: PredictionOptions,
-  ): Promise<PredictionLease & { readonly inputMs: number }> {
+    resultMemory: ResultMemory,
+  ): Promise<QueuedRun> {
     if (this.#inline && this.#plan && options.state === undefined) {
       if (patience.signal?.aborted) throw interrupted();
       return { ...runInline(this.#plan, this.#inline, inputs), queueMs: 0 };
@@ -257,7 +279,10 @@ export class SessionModel implements AsyncDisposable {
     const turn = (options.state ?? fresh)?.begin();
     try {
       const { lease, queueMs, left } = await this.#takeTurn(patience, options.priority);
-      const run = await this.#timed(left, this.#runGraph(this.#plan, lease, inputs, left, turn));
+      const run = await this.#timed(
+        left,
+        this.#runGraph(this.#plan, lease, inputs, { patience: left, turn, resultMemory }),
+      );
       turn?.commit();
       this.#considerInline(run.runMs);
       return { ...run, queueMs };
@@ -269,10 +294,7 @@ export class SessionModel implements AsyncDisposable {
     }
   }
 
-  #record(
-    started: number,
-    { queueMs, inputMs, runMs }: PredictionLease & { readonly inputMs: number },
-  ): void {
+  #record(started: number, { queueMs, inputMs, runMs }: QueuedRun): void {
     const request = performance.now() - started;
     this.#firstInferenceMs ??= request;
     const output = Math.max(request - queueMs - inputMs - runMs, 0);
@@ -336,6 +358,9 @@ export class SessionModel implements AsyncDisposable {
    */
   async #acquire(patience: Patience, priority: number | undefined): Promise<InstanceLease<Instance>> {
     const { signal } = patience;
+    if (signal?.aborted) throw interrupted();
+    const idle = this.#parts.pool.acquireIdle();
+    if (idle) return idle;
     const giveUp = new AbortController();
     const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
     const queued = performance.now();
@@ -366,56 +391,44 @@ export class SessionModel implements AsyncDisposable {
     plan: FeaturePlan,
     lease: InstanceLease<Instance>,
     inputs: FeatureValues,
-    patience: Patience,
-    turn: StateTurn | undefined,
+    { patience, turn, resultMemory }: GraphRunOptions,
   ): Promise<Run> {
-    const { buffers, outputStore } = this.#parts;
     const started = performance.now();
-    const held: BufferLease[] = [];
-    const places: { readonly name: string; readonly lease: OutputLease }[] = [];
-    const release = () => {
-      for (const buffer of held) buffer[Symbol.dispose]();
-      for (const { lease: place } of places) place[Symbol.dispose]();
-    };
-    const lend = (dtype: Tensor["dtype"], shape: readonly number[]): BufferLease => {
-      const buffer = buffers.acquire(dtype, shape);
-      held.push(buffer);
-      return buffer;
-    };
+    const memory = new RunMemory(this.#parts);
     const { instance } = lease;
     try {
-      const prepared = encodeShared(plan, inputs, lend);
-      for (const { name, dtype, shape } of plan.results) {
-        if (shape !== undefined) places.push({ name, lease: outputStore.acquire(dtype, shape) });
+      const given = memory.encode(plan, inputs);
+      const wanted = memory.placeResults(plan, resultMemory);
+      if (turn) {
+        given.push(...turn.inputs);
+        wanted.push(...turn.outputs);
       }
       const inputMs = performance.now() - started;
       instance.prepareRun();
-      const wanted = [...places.map((place) => share(place.name, place.lease)), ...(turn?.outputs ?? [])];
-      const call = callGraph(instance, [...prepared, ...(turn?.inputs ?? [])], wanted);
+      const call = instance.run(given, wanted);
       const { results, runMs } = await within(call, "predict", patience).catch((error: unknown) => {
         if (!isGivenUp(error)) throw error;
-        // The engine may still be writing: nothing of this call goes back before it has really ended.
+        // The engine may still be at work: nothing of this call goes back before it has really ended.
         instance.cancel();
-        const tickets = [
-          ...held.splice(0).map((buffer) => buffers.quarantine(buffer)),
-          ...places.splice(0).map((place) => outputStore.quarantine(place.lease)),
-        ];
+        const endMemory = memory.quarantine();
         const endTurn = turn?.abandon();
         lease.abandon(call, () => {
-          for (const ticket of tickets) ticket.release();
+          endMemory();
           endTurn?.();
         });
         throw error;
       });
       lease[Symbol.dispose]();
-      const tensors = new Map(results);
-      for (const place of places) tensors.set(place.name, place.lease.tensor);
-      const mapped = new Map(
-        places.filter((place) => place.lease.kind === "mapped").map((place) => [place.name, place.lease]),
-      );
-      return { outputs: plan.decode(tensors), mapped, inputMs, runMs, [Symbol.dispose]: release };
+      return {
+        outputs: plan.decode(memory.collect(results)),
+        mapped: memory.mapped,
+        isPooled: (bytes) => memory.isPooled(bytes),
+        inputMs,
+        runMs,
+        [Symbol.dispose]: () => memory[Symbol.dispose](),
+      };
     } catch (error) {
-      release();
+      memory[Symbol.dispose]();
       lease[Symbol.dispose]();
       throw error;
     }
@@ -430,7 +443,7 @@ export class SessionModel implements AsyncDisposable {
     try {
       const { outputs, runMs } = await within(call, "predict", patience);
       lease[Symbol.dispose]();
-      return { outputs, mapped: noneMapped, inputMs: 0, runMs, [Symbol.dispose]() {} };
+      return { outputs, mapped: noneMapped, isPooled: notPooled, inputMs: 0, runMs, [Symbol.dispose]() {} };
     } catch (error) {
       if (isGivenUp(error)) lease.abandon(call, () => {});
       lease[Symbol.dispose]();
@@ -466,6 +479,7 @@ export class SessionModel implements AsyncDisposable {
   }
 }
 
+const notPooled = () => false;
 const noneMapped: ReadonlyMap<string, OutputLease> = new Map();
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
 
@@ -479,6 +493,7 @@ function runInline(plan: FeaturePlan, graph: InlineGraph, inputs: FeatureValues)
   return {
     outputs: plan.decode(results),
     mapped: noneMapped,
+    isPooled: notPooled,
     inputMs: ready - started,
     runMs,
     [Symbol.dispose]() {},
@@ -499,53 +514,10 @@ function isGivenUp(error: unknown): boolean {
   return error instanceof CoremlxError && (error.code === "DEADLINE" || error.code === "INTERRUPTED");
 }
 
-/** By address where the instance shares our memory; else the tensors travel, and results are put where they belong. */
-async function callGraph(
-  instance: Instance,
-  inputs: readonly SharedTensor[],
-  outputs: readonly SharedTensor[],
-): Promise<RunReply> {
-  if (instance.sharesMemory) return instance.call({ type: "run", inputs, outputs });
-  const views = new MemoryViews();
-  const bytesOf = ({ address, byteLength }: SharedTensor) => views.at(address, byteLength);
-  const copies = inputs.map((input): [string, Tensor] => {
-    return [input.name, { dtype: input.dtype, shape: input.shape, bytes: bytesOf(input).slice() }];
-  });
-  const { results, runMs } = await instance.call({ type: "runCopies", inputs: new Map(copies) });
-  const rest = new Map(results);
-  for (const output of outputs) {
-    const result = rest.get(output.name);
-    if (result?.bytes.byteLength !== output.byteLength) continue;
-    bytesOf(output).set(result.bytes);
-    rest.delete(output.name);
-  }
-  return { results: rest, runMs };
-}
-
-type Lend = (dtype: Tensor["dtype"], shape: readonly number[]) => BufferLease;
-
-/** The inputs as the graph takes them, all in lent memory. */
-function encodeShared(plan: FeaturePlan, inputs: FeatureValues, lend: Lend): readonly SharedTensor[] {
-  const buffers = new Map<Tensor, BufferLease>();
-  const encoded = plan.encode(inputs, (dtype, shape) => {
-    const buffer = lend(dtype, shape);
-    buffers.set(buffer.tensor, buffer);
-    return buffer.tensor;
-  });
-  return [...encoded].map(([name, tensor]) => {
-    // Default values of optional inputs are made elsewhere.
-    return share(name, buffers.get(tensor) ?? copyInto(lend(tensor.dtype, tensor.shape), tensor));
-  });
-}
-
-function copyInto(buffer: BufferLease, tensor: Tensor): BufferLease {
-  buffer.bytes.set(tensor.bytes);
-  return buffer;
-}
-
-function copyOf([name, value]: [string, FeatureValue]): [string, FeatureValue] {
-  if (!isTensor(value)) return [name, value];
+/** The value in memory of the caller's. */
+function keepValue(value: FeatureValue, { isPooled }: Run): FeatureValue {
+  if (!isTensor(value) || !isPooled(value.bytes)) return value;
   const bytes = new Uint8Array(new ArrayBuffer(value.bytes.byteLength));
   bytes.set(value.bytes);
-  return [name, { ...value, bytes }];
+  return { ...value, bytes };
 }

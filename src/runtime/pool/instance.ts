@@ -1,10 +1,13 @@
 // Our side of one worker or child process: requests and their answers, and an end that cannot hang.
 
 import { CoremlxError } from "../../core/errors.ts";
+import type { Tensor } from "../../core/tensor.ts";
 import type { CancelHandle } from "../../engines/engine.ts";
 import { clearTerminate, setTerminate } from "../../native/onnxruntime.ts";
 import { type Channel, type Isolation, openChannel } from "../worker/channel.ts";
-import type { Replies, ReplyEnvelope, Request, WireError } from "../worker/protocol.ts";
+import { runCopies } from "../worker/copied-run.ts";
+import { mostTensors } from "../worker/mailbox.ts";
+import type { Replies, Reply, Request, RunReply, SharedTensor, WireError } from "../worker/protocol.ts";
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -24,6 +27,8 @@ export class Instance implements AsyncDisposable {
   #nextId = 1;
   #ended: CoremlxError | undefined;
   #cancel: CancelHandle | undefined;
+  /** What the worker can repeat on other memory. */
+  #last: { readonly inputs: readonly SharedTensor[]; readonly outputs: readonly SharedTensor[] } | undefined;
 
   constructor(isolation: Isolation = "worker") {
     this.#channel = openChannel(isolation, {
@@ -51,13 +56,22 @@ export class Instance implements AsyncDisposable {
 
   /** Settles when the worker answers, however long that takes, or when it ends. */
   call<T extends Request["type"]>(request: Extract<Request, { readonly type: T }>): Promise<Replies[T]> {
-    if (this.#ended) return Promise.reject(this.#ended);
-    const id = this.#nextId++;
-    return new Promise<Replies[T]>((resolve, reject) => {
-      // The worker answers each request with the reply of its type; structured clone loses the static type.
-      this.#waiting.set(id, { resolve: (value) => resolve(value as Replies[T]), reject });
-      this.#channel.post({ id, request });
-    });
+    return this.#ask((id) => this.#channel.post({ id, request }));
+  }
+
+  /**
+   * Runs the graph on memory that is borrowed until the answer; by copies where that memory is not shared. One run at a
+   * time. Results that have no place come back in the reply.
+   */
+  run(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): Promise<RunReply> {
+    const { mailbox } = this.#channel;
+    if (mailbox === undefined) return runCopies((request) => this.call(request), inputs, outputs);
+    if (this.#last && areAlike(inputs, this.#last.inputs) && areAlike(outputs, this.#last.outputs)) {
+      return this.#ask((id) => mailbox.postRun(id, inputs, outputs));
+    }
+    const fits = inputs.length + outputs.length <= mostTensors;
+    this.#last = fits ? { inputs, outputs } : undefined;
+    return this.call({ type: "run", inputs, outputs });
   }
 
   /** How a run of this instance is ended from outside; set once the worker has a graph. */
@@ -94,10 +108,23 @@ export class Instance implements AsyncDisposable {
     this.#channel.terminate();
   }
 
-  #settle(reply: ReplyEnvelope): void {
-    const waiting = this.#waiting.get(reply.id);
-    this.#waiting.delete(reply.id);
-    if (reply.ok) waiting?.resolve(reply.value);
+  /** The worker answers each request with the reply of its type; structured clone loses the static type. */
+  #ask<T>(post: (id: number) => void): Promise<T> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const id = this.#nextId++;
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.set(id, { resolve: (value) => resolve(value as T), reject });
+      post(id);
+    });
+  }
+
+  #settle(reply: Reply): void {
+    const id = typeof reply === "number" ? reply : reply.id;
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (typeof reply === "number")
+      waiting?.resolve({ results: noResults, runMs: this.#channel.mailbox?.runMs });
+    else if (reply.ok) waiting?.resolve(reply.value);
     else waiting?.reject(fromWire(reply.error));
   }
 
@@ -107,6 +134,25 @@ export class Instance implements AsyncDisposable {
     this.#waiting.clear();
     for (const call of waiting) call.reject(error);
   }
+}
+
+const noResults: ReadonlyMap<string, Tensor> = new Map();
+
+/** The same names, types and shapes in the same order. */
+function areAlike(these: readonly SharedTensor[], those: readonly SharedTensor[]): boolean {
+  return (
+    these.length === those.length &&
+    these.every((tensor, index) => {
+      const other = those[index];
+      return (
+        tensor.name === other?.name && tensor.dtype === other.dtype && hasShape(tensor.shape, other.shape)
+      );
+    })
+  );
+}
+
+function hasShape(these: readonly number[], those: readonly number[]): boolean {
+  return these.length === those.length && these.every((size, axis) => size === those[axis]);
 }
 
 function fromWire(error: WireError): CoremlxError {

@@ -139,8 +139,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const { signal, priority = 0 } = options;
     if (this.#closed) return Promise.reject(this.#closed);
     if (signal?.aborted) return Promise.reject(interrupted());
-    const ready = this.#idle.pop();
-    if (ready) return Promise.resolve(this.#lend(ready.instance));
+    const ready = this.acquireIdle();
+    if (ready) return Promise.resolve(ready);
     if (this.#alive.size === 0 && this.#counts.abandoned > this.#options.maxAbandoned) {
       return Promise.reject(this.#exhausted());
     }
@@ -172,6 +172,12 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     });
     this.#grow();
     return promise;
+  }
+
+  /** An instance that nobody uses, if there is one: for callers who would rather not wait for a promise. */
+  acquireIdle(): InstanceLease<I> | undefined {
+    const ready = this.#idle.pop();
+    return ready && this.#lend(ready.instance);
   }
 
   /** Replaces an instance at its return: after a surface error, or when its memory grows. */

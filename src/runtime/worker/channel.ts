@@ -1,10 +1,11 @@
 // How an instance reaches the one who answers: a thread of this process, or a process of its own.
 
 import { CoremlxError } from "../../core/errors.ts";
-import type { Envelope, ReplyEnvelope } from "./protocol.ts";
+import { Mailbox } from "./mailbox.ts";
+import type { Envelope, Reply, ReplyEnvelope } from "./protocol.ts";
 
 export interface ChannelEvents {
-  readonly onReply: (reply: ReplyEnvelope) => void;
+  readonly onReply: (reply: Reply) => void;
   /** It will answer nothing more. */
   readonly onEnd: (reason: CoremlxError) => void;
 }
@@ -12,6 +13,8 @@ export interface ChannelEvents {
 export interface Channel {
   /** Addresses mean the same on both sides. */
   readonly sharesMemory: boolean;
+  /** Where it shares memory: the short way for repeated runs. */
+  readonly mailbox: Mailbox | undefined;
   readonly pid: number;
   post(envelope: Envelope): void;
   /** A thread in a native call goes on until that returns; a process is gone. */
@@ -27,12 +30,13 @@ export function openChannel(isolation: Isolation, events: ChannelEvents): Channe
 
 class WorkerChannel implements Channel {
   readonly sharesMemory = true;
+  readonly mailbox = new Mailbox();
   readonly pid = process.pid;
   readonly #worker: Worker;
 
   constructor({ onReply, onEnd }: ChannelEvents) {
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href);
-    this.#worker.onmessage = (event: MessageEvent<ReplyEnvelope>) => onReply(event.data);
+    this.#worker.onmessage = (event: MessageEvent<Reply>) => onReply(event.data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
       onEnd(new CoremlxError("NATIVE", `The worker failed: ${event.message}`));
@@ -40,13 +44,17 @@ class WorkerChannel implements Channel {
     this.#worker.addEventListener("close", () =>
       onEnd(new CoremlxError("UNAVAILABLE", "The worker has ended")),
     );
+    this.#worker.postMessage(this.mailbox.buffer);
   }
 
   post(envelope: Envelope): void {
+    this.mailbox.announceMessage();
     this.#worker.postMessage(envelope);
   }
 
   terminate(): void {
+    // One that sleeps at its mailbox goes back to its event loop, where it can end.
+    this.mailbox.announceMessage();
     this.#worker.terminate();
   }
 }
@@ -56,6 +64,7 @@ const keptOutputBytes = 4_096;
 
 class ChildChannel implements Channel {
   readonly sharesMemory = false;
+  readonly mailbox = undefined;
   readonly #child: Bun.Subprocess<"ignore", "ignore", "pipe">;
   #lastWords = "";
 

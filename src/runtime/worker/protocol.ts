@@ -62,7 +62,7 @@ export interface SharedTensor {
   readonly byteLength: number;
 }
 
-/** Runs a graph on memory that lies ready. */
+/** Runs a graph on memory that lies ready. A run like it can then be repeated through the mailbox. */
 export interface RunRequest {
   readonly type: "run";
   readonly inputs: readonly SharedTensor[];
@@ -126,3 +126,6 @@ export interface WireError {
 export type ReplyEnvelope =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly error: WireError };
+
+/** A run through the mailbox that left nothing to say but that it is over is answered by its id alone. */
+export type Reply = ReplyEnvelope | number;

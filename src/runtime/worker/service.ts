@@ -7,6 +7,7 @@ import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../../engin
 import { openEngine } from "../../engines/select.ts";
 import { computeDigest, openModel } from "../../formats/open.ts";
 import { MemoryViews } from "../../native/memory.ts";
+import { RepeatableRun } from "./repeatable-run.ts";
 import type {
   AdoptRequest,
   LoadReply,
@@ -16,7 +17,6 @@ import type {
   Request,
   RunReply,
   RunRequest,
-  SharedTensor,
   WireError,
 } from "./protocol.ts";
 
@@ -41,6 +41,7 @@ interface Found extends Pick<LoadReply, "digest" | "description" | "openMs" | "l
 export class ModelService {
   #running: Running | undefined;
   readonly #views = new MemoryViews();
+  #last: RepeatableRun | undefined;
 
   async answer(request: Request): Promise<unknown> {
     switch (request.type) {
@@ -142,8 +143,22 @@ export class ModelService {
     }
   }
 
-  #run(request: RunRequest): RunReply {
-    return this.#runOn(this.#tensors(request.inputs), this.#tensors(request.outputs));
+  /** A graph is loaded: `run` and `runAgain` can be asked for. */
+  get hasGraph(): boolean {
+    const running = this.#running;
+    return running?.kind === "guest" || running?.loaded.graph !== undefined;
+  }
+
+  #run({ inputs, outputs }: RunRequest): RunReply {
+    this.#last = new RepeatableRun(this.#views, inputs, outputs);
+    return this.#runOn(this.#last.inputs, this.#last.outputs);
+  }
+
+  /** The last run again, on other memory: the addresses of its inputs, then of its outputs. */
+  runAgain(addresses: Float64Array): RunReply {
+    if (this.#last === undefined) throw new CoremlxError("INTERNAL", "Cannot repeat a run: none came before");
+    this.#last.moveTo(addresses);
+    return this.#runOn(this.#last.inputs, this.#last.outputs);
   }
 
   #runOn(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): RunReply {
@@ -152,6 +167,7 @@ export class ModelService {
     const results = graph.run(inputs, outputs);
     const runMs = performance.now() - started;
     if (outputs.size === 0) return { results, runMs };
+    if (outputs.size === results.size) return { results: nowhere, runMs };
     return { results: new Map([...results].filter(([name]) => !outputs.has(name))), runMs };
   }
 
@@ -166,19 +182,12 @@ export class ModelService {
   async #close(): Promise<undefined> {
     const running = this.#running;
     this.#running = undefined;
+    this.#last = undefined;
     this.#views.clear();
     if (running === undefined) return;
     if (running.kind === "owner") await running.close();
     else running.graph[Symbol.dispose]();
     await running.engine[Symbol.asyncDispose]();
-  }
-
-  #tensors(shared: readonly SharedTensor[]): Map<string, Tensor> {
-    const tensors = new Map<string, Tensor>();
-    for (const { name, dtype, shape, address, byteLength } of shared) {
-      tensors.set(name, { dtype, shape, bytes: this.#views.at(address, byteLength) });
-    }
-    return tensors;
   }
 
   get #graph(): LoadedGraph {

@@ -78,11 +78,11 @@ describe("an engine in a process of its own", () => {
 
   test("a hang is ended by ending the process, and its memory comes back", async () => {
     using folder = tempFolder();
-    await using session = await openSession();
+    await using session = await openSession({ maxInlineBytes: 2 ** 30 });
     const slow = writeSlowModel(join(folder.path, "slow.mlpackage"), 60);
     const model = await session.load(slow, { isolation: "process", hangMs: 50 });
     const x = new Map([["x", zeros("float32", [2048, 2048])]]);
-    expect((await rejectionOf(model.predict(x, { timeoutMs: 30 }))).code).toBe("DEADLINE");
+    expect((await rejectionOf(model.predictLeased(x, { timeoutMs: 30 }))).code).toBe("DEADLINE");
     while (session.stats.bufferPool?.quarantinedCount !== 0) await new Promise((tick) => setImmediate(tick));
     expect(model.stats.instances).toMatchObject({ replaced: 1, abandonedThreads: 0 });
     expect(session.stats.bufferPool).toMatchObject({ lentCount: 0 });

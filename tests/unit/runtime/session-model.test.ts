@@ -33,6 +33,25 @@ const pair = new Map<string, FeatureValue>([
 ]);
 const doubled = f32([2, 4, 6, 8, 10, 12], shape);
 
+/** 64 KiB and more: so much is not copied. */
+const wide = [128, 128] as const;
+
+function writeWideSum(folder: string): string {
+  const [x, sum] = [port("x", "float32", wide), port("sum", "float32", wide)];
+  return writeProgram(join(folder, "wide.mlpackage"), {
+    inputs: [x],
+    outputs: [sum],
+    operations: [operation("add", { x: "x", y: "x" }, sum)],
+  });
+}
+
+function numbered([height, width]: readonly [number, number]): Tensor {
+  return f32(
+    Array.from({ length: height * width }, (_, i) => i),
+    [height, width],
+  );
+}
+
 function array(values: ReadonlyMap<string, FeatureValue>, name: string): Tensor {
   const value = values.get(name);
   if (value === undefined || !isTensor(value)) throw new Error(`no array "${name}"`);
@@ -78,6 +97,51 @@ describe("memory", () => {
       ]),
     );
     expect(first).toEqual(doubled);
+  });
+
+  test("a large array is read where the caller has it, and a large result is the caller's alone", async () => {
+    using folder = tempFolder();
+    await using session = await openSession();
+    const model = await session.load(writeWideSum(folder.path));
+    const x = numbered(wide);
+    const first = array(await model.predict(new Map([["x", x]])), "sum");
+    expect(session.stats.bufferPool).toMatchObject({ allocations: 0, lentCount: 0 });
+    const second = array(await model.predict(new Map([["x", zeros("float32", wide)]])), "sum");
+    await session[Symbol.asyncDispose]();
+    expect(numbersOf(first)).toEqual(numbersOf(x).map((value) => 2 * value));
+    expect(numbersOf(second)).toEqual(new Float64Array(wide[0] * wide[1]));
+    expect(first.bytes.buffer).not.toBe(second.bytes.buffer);
+    expect(numbersOf(x)).toEqual(numbersOf(numbered(wide)));
+  });
+
+  test("the shape may change from call to call, and so may the array that tells it", async () => {
+    using folder = tempFolder();
+    await using session = await openSession();
+    const model = await session.load(writeWideSum(folder.path));
+    const changing: number[] = [...wide];
+    const x = { ...numbered(wide), shape: changing };
+    const expected = await model.predict(new Map([["x", x]]));
+    expect(await model.predict(new Map([["x", x]]))).toEqual(expected);
+    changing[0] = 1;
+    expect((await rejectionOf(model.predict(new Map([["x", x]])))).code).toBe("BAD_INPUT");
+    changing[0] = wide[0];
+    expect(await model.predict(new Map([["x", x]]))).toEqual(expected);
+  });
+
+  test("an array in memory that can shrink is copied first", async () => {
+    using folder = tempFolder();
+    await using session = await openSession();
+    const model = await session.load(writeWideSum(folder.path));
+    const { bytes } = numbered(wide);
+    const memory = new ArrayBuffer(bytes.byteLength, { maxByteLength: 2 * bytes.byteLength });
+    const shrinking = new Uint8Array(memory);
+    shrinking.set(bytes);
+    const answer = model.predict(new Map([["x", { dtype: "float32", shape: wide, bytes: shrinking }]]));
+    await new Promise((tick) => setImmediate(tick));
+    memory.resize(0);
+    expect(numbersOf(array(await answer, "sum"))).toEqual(
+      numbersOf(numbered(wide)).map((value) => 2 * value),
+    );
   });
 
   test("a result above the limit lies in a mapped file that another process could read", async () => {
@@ -140,16 +204,16 @@ describe("several instances", () => {
 describe("calls that are given up", () => {
   test("their memory is in quarantine until the engine has stopped, then it is lent again", async () => {
     using folder = tempFolder();
-    await using session = await openSession();
+    await using session = await openSession({ maxInlineBytes: 2 ** 30 });
     const model = await session.load(writeSlowModel(join(folder.path, "slow.mlpackage"), 8));
     const x = new Map([["x", zeros("float32", [2048, 2048])]]);
-    const late = await rejectionOf(model.predict(x, { timeoutMs: 15 }));
+    const late = await rejectionOf(model.predictLeased(x, { timeoutMs: 15 }));
     expect(late.code).toBe("DEADLINE");
     expect(session.stats.bufferPool?.quarantinedCount).toBeGreaterThan(0);
     expect(model.stats.instances.poisoned).toBe(1);
     // The next call has to wait until the cancelled run has left its instance.
     const abort = new AbortController();
-    const next = rejectionOf(model.predict(x, { signal: abort.signal, timeoutMs: 60_000 }));
+    const next = rejectionOf(model.predictLeased(x, { signal: abort.signal, timeoutMs: 60_000 }));
     while (session.stats.bufferPool?.quarantinedCount !== 0) await new Promise((tick) => setImmediate(tick));
     abort.abort();
     expect((await next).code).toBe("INTERRUPTED");
