@@ -14,8 +14,8 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** How long a worker may take to give back its memory before it is cut off. */
-const closeGraceMs = 2_000;
+/** How long closing waits for a worker to give back its memory. */
+const closeGraceMs = 500;
 
 /**
  * One worker thread or child process, which answers one request after the other. Invariant: every call settles when the worker answers
@@ -97,15 +97,21 @@ export class Instance implements AsyncDisposable {
     this.#channel.terminate();
   }
 
+  /** One that is still at work is not waited for: a thread gives its memory back when it is done, a process is ended. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended) {
-      const closed = this.call({ type: "close" }).catch(() => {
-        // Closing is best effort: terminate below ends the worker either way.
-      });
-      await Promise.race([closed, Bun.sleep(closeGraceMs)]);
-    }
-    this.#end(new CoremlxError("UNAVAILABLE", "The model is closed"));
-    this.#channel.terminate();
+    if (this.#ended) return this.#channel.terminate();
+    const finish = () => {
+      this.#end(new CoremlxError("UNAVAILABLE", "The model is closed"));
+      this.#channel.terminate();
+    };
+    const closed = this.call({ type: "close" }).then(finish, finish);
+    const grace = Promise.withResolvers<void>();
+    const timer = setTimeout(grace.resolve, closeGraceMs);
+    await Promise.race([closed, grace.promise]);
+    clearTimeout(timer);
+    if (this.#ended) return;
+    if (this.isKillable) finish();
+    else this.#channel.unref();
   }
 
   /** The worker answers each request with the reply of its type; structured clone loses the static type. */

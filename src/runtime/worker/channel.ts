@@ -19,6 +19,8 @@ export interface Channel {
   post(envelope: Envelope): void;
   /** A thread in a native call goes on until that returns; a process is gone. */
   terminate(): void;
+  /** This process may end before the other side does. */
+  unref(): void;
 }
 
 /** worker: a thread, which a crash takes the whole process with. process: survives crashes, copies tensors. */
@@ -56,6 +58,10 @@ class WorkerChannel implements Channel {
     // One that sleeps at its mailbox goes back to its event loop, where it can end.
     this.mailbox.announceMessage();
     this.#worker.terminate();
+  }
+
+  unref(): void {
+    this.#worker.unref();
   }
 }
 
@@ -95,6 +101,10 @@ class ChildChannel implements Channel {
 
   terminate(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  unref(): void {
+    this.#child.unref();
   }
 
   async #listen(): Promise<void> {

@@ -1,11 +1,10 @@
 // An instance over the real engine that misbehaves where the real one cannot be made to: a call that completes long
 // after it was given up, having written to all it was lent, and a child process that dies in the middle of a run.
 
-import type { Tensor } from "../../../src/core/tensor.ts";
 import { MemoryViews } from "../../../src/native/memory.ts";
 import { Instance } from "../../../src/runtime/pool/instance.ts";
 import type { Isolation } from "../../../src/runtime/worker/channel.ts";
-import type { Replies, Request, RunRequest, SharedTensor } from "../../../src/runtime/worker/protocol.ts";
+import type { Replies, Request, RunReply, SharedTensor } from "../../../src/runtime/worker/protocol.ts";
 
 /** Values of the model's input "trips" (tests/support/fault-model.ts) that ask for more than the model does. */
 export const lateTrips = -1;
@@ -45,11 +44,16 @@ export class FaultyInstance extends Instance {
   override call<T extends Request["type"]>(
     request: Extract<Request, { readonly type: T }>,
   ): Promise<Replies[T]> {
-    const reply = super.call<T>(request);
-    const trips = this.#tripsOf(request);
-    if (trips === crashTrips && this.#options.isolation === "process") this.#crash();
-    const asked: Request = request;
-    return trips === lateTrips && asked.type === "run" ? this.#completeLate(asked, reply) : reply;
+    if (asksForCrash(request)) this.#crash();
+    return super.call<T>(request);
+  }
+
+  override run(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): Promise<RunReply> {
+    const reply = super.run(inputs, outputs);
+    const trips = inputs.find(({ name }) => name === "trips");
+    const value = trips && firstInteger(this.#views.at(trips.address, trips.byteLength));
+    const isLate = value === lateTrips && this.sharesMemory;
+    return isLate ? this.#completeLate([...inputs, ...outputs], reply) : reply;
   }
 
   /** Who completes late goes on, although nobody waits any more. */
@@ -69,7 +73,7 @@ export class FaultyInstance extends Instance {
   }
 
   /** Writes until it completes, for until then native code may: first beside the engine, then to memory it should have lost. */
-  async #completeLate<T>(request: RunRequest, reply: Promise<T>): Promise<T> {
+  async #completeLate<T>(lent: readonly SharedTensor[], reply: Promise<T>): Promise<T> {
     const { counts, lateMs } = this.#options;
     let untilMs = Number.POSITIVE_INFINITY;
     this.#onGivenUp = () => {
@@ -77,8 +81,7 @@ export class FaultyInstance extends Instance {
     };
     const outcome = await reply;
     while (performance.now() < untilMs) {
-      for (const tensor of [...request.inputs, ...request.outputs])
-        counts.patternBytes += this.#deface(tensor);
+      for (const tensor of lent) counts.patternBytes += this.#deface(tensor);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     this.#onGivenUp = undefined;
@@ -90,16 +93,11 @@ export class FaultyInstance extends Instance {
     this.#views.at(address, byteLength).fill(patternByte);
     return byteLength;
   }
+}
 
-  #tripsOf(request: Request): number | undefined {
-    if (request.type === "run") {
-      const trips = request.inputs.find(({ name }) => name === "trips");
-      return trips && firstInteger(this.#views.at(trips.address, trips.byteLength));
-    }
-    if (request.type !== "runCopies") return undefined;
-    const trips: Tensor | undefined = request.inputs.get("trips");
-    return trips && firstInteger(trips.bytes);
-  }
+function asksForCrash(request: Request): boolean {
+  const trips = request.type === "runCopies" ? request.inputs.get("trips") : undefined;
+  return trips !== undefined && firstInteger(trips.bytes) === crashTrips;
 }
 
 function firstInteger(bytes: Uint8Array): number {
