@@ -170,6 +170,7 @@ export class SessionModel implements AsyncDisposable {
         highWater: instances.waitingHighWater,
         limit: instances.queueLimit,
         rejected: instances.refused,
+        timedOut: instances.timedOut,
       },
       instances: {
         idle: instances.idle,

@@ -54,6 +54,8 @@ export interface LoadModelOptions {
   readonly threads?: number | undefined;
   /** Callers that may wait for an instance. Default 1024. */
   readonly queueLimit?: number | undefined;
+  /** How long a caller may wait for an instance, within its own timeout; then OVERLOADED. Default: no bound of its own. */
+  readonly queueTimeoutMs?: number | undefined;
   /** How long an instance beyond the first may be idle. Default 30 s. */
   readonly idleMs?: number | undefined;
   /** How long a call that was given up may still run before its thread counts as hung. Default 2 s. */
@@ -146,6 +148,7 @@ export class Session implements AsyncDisposable {
       if (graph && first.sharesMemory) first.allowCancel(graph.cancel);
       const pool = new ModelPool({
         queueLimit: options.queueLimit ?? poolDefaults.queueLimit,
+        queueTimeoutMs: options.queueTimeoutMs,
         idleMs: options.idleMs ?? poolDefaults.idleMs,
         hangMs: options.hangMs ?? poolDefaults.hangMs,
         maxAbandoned: options.maxAbandoned ?? poolDefaults.maxAbandoned,

@@ -43,6 +43,8 @@ export interface QueueStats {
   readonly limit: number;
   /** Requests turned away because it was full. */
   readonly rejected: number;
+  /** Requests turned away because their turn did not come in time. */
+  readonly timedOut: number;
 }
 
 export interface InstanceStats {

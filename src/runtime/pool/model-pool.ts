@@ -3,6 +3,7 @@
 import { CoremlxError, messageOf } from "../../core/errors.ts";
 import { silent, type Telemetry } from "../../core/telemetry.ts";
 import { interrupted } from "./deadline.ts";
+import { WaitQueue } from "./wait-queue.ts";
 
 /** What the pool needs to know of an instance. */
 export interface PoolMember extends AsyncDisposable {
@@ -22,6 +23,8 @@ export interface ModelPoolOptions<I extends PoolMember> {
   readonly maximum: number;
   /** Callers that may wait at once. */
   readonly queueLimit: number;
+  /** How long a caller may wait. Default Infinity: as long as its own deadline lets it. */
+  readonly queueTimeoutMs?: number | undefined;
   /** How long an instance beyond the first may be idle before it goes. */
   readonly idleMs: number;
   /** How long a call that was given up may go on before its instance counts as hung. */
@@ -54,6 +57,7 @@ export interface ModelPoolStats {
   readonly retired: number;
   readonly abandonedThreads: number;
   readonly refused: number;
+  readonly timedOut: number;
 }
 
 /** A loan of one instance; `using` returns it, and returning it twice is harmless. */
@@ -64,14 +68,6 @@ export interface InstanceLease<I extends PoolMember> extends Disposable {
    * long. `onOver` is told once nothing native can touch the call's memory any more.
    */
   abandon(call: Promise<unknown>, onOver: () => void): void;
-}
-
-interface Waiter<I extends PoolMember> {
-  readonly priority: number;
-  readonly order: number;
-  resolve(lease: InstanceLease<I>): void;
-  reject(error: unknown): void;
-  cleanUp(): void;
 }
 
 /**
@@ -86,32 +82,28 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #idle: { readonly instance: I; readonly since: number }[] = [];
   readonly #draining = new Set<I>();
   readonly #recycling = new Set<I>();
-  readonly #waiters: Waiter<I>[] = [];
+  readonly #queue: WaitQueue<InstanceLease<I>>;
   /** Instances on their way. They end before what they join does. */
   readonly #making = new Set<Promise<void>>();
-  #nextOrder = 0;
   #timer: Timer | undefined;
   #closed: CoremlxError | undefined;
-  #counts = {
-    lent: 0,
-    created: 1,
-    replaced: 0,
-    recycled: 0,
-    retired: 0,
-    abandoned: 0,
-    refused: 0,
-    highWater: 0,
-  };
+  #counts = { lent: 0, created: 1, replaced: 0, recycled: 0, retired: 0, abandoned: 0 };
 
   constructor(options: ModelPoolOptions<I>) {
     this.#options = options;
     this.#telemetry = options.telemetry ?? silent;
+    this.#queue = new WaitQueue({
+      limit: options.queueLimit,
+      timeoutMs: options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
+      onLeave: () => {},
+    });
     this.#alive.add(options.first);
     this.#idle.push({ instance: options.first, since: performance.now() });
   }
 
   get stats(): ModelPoolStats {
-    const { lent, created, replaced, recycled, retired, abandoned, refused, highWater } = this.#counts;
+    const { lent, created, replaced, recycled, retired, abandoned } = this.#counts;
+    const { waiting, highWater, refused, timedOut } = this.#queue.stats;
     return {
       maximum: this.#options.maximum,
       queueLimit: this.#options.queueLimit,
@@ -119,7 +111,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       busy: this.#alive.size - this.#idle.length - this.#draining.size,
       idle: this.#idle.length,
       draining: this.#draining.size,
-      waiting: this.#waiters.length,
+      waiting,
       waitingHighWater: highWater,
       lent,
       created,
@@ -128,12 +120,13 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       retired,
       abandonedThreads: abandoned,
       refused,
+      timedOut,
     };
   }
 
   /**
-   * Waits for an instance while all are busy. Throws OVERLOADED when too many wait already, UNAVAILABLE after closing
-   * or when too many threads hang, INTERRUPTED by the signal.
+   * Waits for an instance while all are busy. Throws OVERLOADED when too many wait already or the wait is too long,
+   * UNAVAILABLE after closing or when too many threads hang, INTERRUPTED by the signal.
    */
   acquire(options: AcquireOptions = {}): Promise<InstanceLease<I>> {
     const { signal, priority = 0 } = options;
@@ -144,32 +137,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     if (this.#alive.size === 0 && this.#counts.abandoned > this.#options.maxAbandoned) {
       return Promise.reject(this.#exhausted());
     }
-    if (this.#waiters.length >= this.#options.queueLimit) {
-      this.#counts.refused++;
-      return Promise.reject(
-        new CoremlxError("OVERLOADED", `Cannot predict: ${this.#waiters.length} calls are waiting already`, {
-          hint: "Try again later, or allow more instances",
-          details: { waiting: this.#waiters.length, limit: this.#options.queueLimit },
-        }),
-      );
-    }
-    const promise = new Promise<InstanceLease<I>>((resolve, reject) => {
-      const onAbort = () => {
-        const index = this.#waiters.indexOf(waiter);
-        if (index >= 0) this.#waiters.splice(index, 1);
-        waiter.cleanUp();
-        reject(interrupted());
-      };
-      const waiter: Waiter<I> = {
-        priority,
-        order: this.#nextOrder++,
-        resolve,
-        reject,
-        cleanUp: () => signal?.removeEventListener("abort", onAbort),
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#enqueue(waiter);
-    });
+    const promise = this.#queue.wait({ signal, priority });
     this.#grow();
     return promise;
   }
@@ -189,7 +157,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed", { details: { stage: "closing" } });
     clearTimeout(this.#timer);
-    this.#turnAway(this.#closed);
+    this.#queue.turnAway(this.#closed);
     const { first } = this.#options;
     const guests = [...this.#alive].filter((instance) => instance !== first);
     const hung = this.#counts.abandoned > 0;
@@ -249,7 +217,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     });
     // Not terminated: the call's late completion must still be heard, to release its memory.
     if (this.#counts.abandoned > this.#options.maxAbandoned) {
-      this.#turnAway(this.#exhausted());
+      this.#queue.turnAway(this.#exhausted());
       return;
     }
     this.#counts.replaced++;
@@ -273,35 +241,16 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       this.#grow();
       return;
     }
-    const next = this.#waiters.shift();
-    if (next) {
-      next.cleanUp();
-      next.resolve(this.#lend(instance));
-      return;
-    }
+    const next = this.#queue.takeNext();
+    if (next) return next.resolve(this.#lend(instance));
     this.#idle.push({ instance, since: performance.now() });
     this.#scheduleRetirement();
-  }
-
-  #enqueue(waiter: Waiter<I>): void {
-    const at = this.#waiters.findIndex((other) => other.priority < waiter.priority);
-    if (at < 0) this.#waiters.push(waiter);
-    else this.#waiters.splice(at, 0, waiter);
-    this.#counts.highWater = Math.max(this.#counts.highWater, this.#waiters.length);
-  }
-
-  /** Everybody who waits gets the error. */
-  #turnAway(error: unknown): void {
-    for (const waiter of this.#waiters.splice(0)) {
-      waiter.cleanUp();
-      waiter.reject(error);
-    }
   }
 
   /** One more instance, where callers wait and there is room. */
   #grow(): void {
     const { create, maximum } = this.#options;
-    if (this.#closed || create === undefined || this.#waiters.length <= this.#making.size) return;
+    if (this.#closed || create === undefined || this.#queue.size <= this.#making.size) return;
     if (this.#alive.size + this.#making.size >= maximum) return;
     const made = this.#make(create).finally(() => this.#making.delete(made));
     this.#making.add(made);
@@ -316,7 +265,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       this.#takeBack(instance);
     } catch (error) {
       this.#telemetry.log("error", "Cannot make another instance", { reason: messageOf(error) });
-      if (this.#alive.size === 0) this.#turnAway(error);
+      if (this.#alive.size === 0) this.#queue.turnAway(error);
     }
   }
 

@@ -35,7 +35,7 @@ function modelStats(extra: Partial<ModelStats> = {}): ModelStats {
     device: "cpu",
     requests: meter.requests,
     latency: meter.latency,
-    queue: { pending: 3, highWater: 9, limit: 64, rejected: 2 },
+    queue: { pending: 3, highWater: 9, limit: 64, rejected: 2, timedOut: 1 },
     instances: {
       idle: 1,
       busy: 2,

@@ -149,6 +149,22 @@ describe("waiting", () => {
     expect((await rejectionOf(pool.acquire({ signal: AbortSignal.abort() }))).code).toBe("INTERRUPTED");
   });
 
+  test("who has waited for too long is refused, and the others move up", async () => {
+    const { pool } = openPool({ maximum: 1, queueTimeoutMs: 1 });
+    const held = await pool.acquire();
+    const error = await rejectionOf(pool.acquire());
+    expect(error).toMatchObject({
+      code: "OVERLOADED",
+      message: "Cannot predict: no instance became free within 1 ms",
+      details: { timeoutMs: 1, stage: "waiting" },
+    });
+    expect(pool.stats).toMatchObject({ timedOut: 1, refused: 0, waiting: 0 });
+    const patient = pool.acquire();
+    held[Symbol.dispose]();
+    using lease = await patient;
+    expect(lease.instance.name).toBe("first");
+  });
+
   test("closing refuses those who wait and those who come", async () => {
     const { pool, first } = openPool({ maximum: 1 });
     const lease = await pool.acquire();

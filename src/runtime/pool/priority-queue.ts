@@ -1,0 +1,83 @@
+// An order of service: higher priority first, equals in the order they came. Joining, being served and leaving early
+// cost O(log n); a queue of one priority joins in O(1).
+
+/** A place in the queue, to leave by. */
+export interface QueuePlace<T> {
+  readonly item: T;
+  readonly priority: number;
+  readonly order: number;
+  /** Where it stands in the heap; -1 once it left. */
+  index: number;
+}
+
+/** A binary heap. Invariant: nobody stands before their parent, and each place knows its index. */
+export class PriorityQueue<T> {
+  readonly #heap: QueuePlace<T>[] = [];
+  #nextOrder = 0;
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /** A priority that is no number counts as 0. */
+  push(item: T, priority: number): QueuePlace<T> {
+    const rank = Number.isNaN(priority) ? 0 : priority;
+    const place = { item, priority: rank, order: this.#nextOrder++, index: this.#heap.length };
+    this.#heap.push(place);
+    this.#rise(place);
+    return place;
+  }
+
+  /** Whose turn it is, taken out. */
+  shift(): T | undefined {
+    const [first] = this.#heap;
+    if (first !== undefined) this.remove(first);
+    return first?.item;
+  }
+
+  /** Gives false for one that has left before. */
+  remove(place: QueuePlace<T>): boolean {
+    const { index } = place;
+    if (this.#heap[index] !== place) return false;
+    const last = this.#heap.pop();
+    place.index = -1;
+    if (last === undefined || last === place) return true;
+    this.#put(last, index);
+    this.#rise(last);
+    this.#sink(last);
+    return true;
+  }
+
+  #rise(place: QueuePlace<T>): void {
+    for (;;) {
+      const parent = this.#heap[(place.index - 1) >> 1];
+      if (place.index === 0 || parent === undefined || !isBefore(place, parent)) return;
+      this.#swap(place, parent);
+    }
+  }
+
+  #sink(place: QueuePlace<T>): void {
+    for (;;) {
+      const left = this.#heap[2 * place.index + 1];
+      const right = this.#heap[2 * place.index + 2];
+      const child = left && right && isBefore(right, left) ? right : left;
+      if (child === undefined || !isBefore(child, place)) return;
+      this.#swap(place, child);
+    }
+  }
+
+  #swap(a: QueuePlace<T>, b: QueuePlace<T>): void {
+    const { index } = a;
+    this.#put(a, b.index);
+    this.#put(b, index);
+  }
+
+  #put(place: QueuePlace<T>, index: number): void {
+    this.#heap[index] = place;
+    place.index = index;
+  }
+}
+
+function isBefore(a: QueuePlace<unknown>, b: QueuePlace<unknown>): boolean {
+  return a.priority === b.priority ? a.order < b.order : a.priority > b.priority;
+}

@@ -1,0 +1,130 @@
+// The calls of one model that wait for their turn: how many there may be, how long each waits, and whose turn it is.
+
+import { CoremlxError } from "../../core/errors.ts";
+import { interrupted, longestTimerMs } from "./deadline.ts";
+import { PriorityQueue } from "./priority-queue.ts";
+
+export interface WaitQueueOptions {
+  /** Calls that may wait at once. */
+  readonly limit: number;
+  /** How long one may wait; Infinity for as long as its own deadline lets it. */
+  readonly timeoutMs: number;
+  /** Told when somebody gives up waiting. */
+  readonly onLeave: () => void;
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly priority: number;
+}
+
+export interface WaitQueueStats {
+  readonly waiting: number;
+  readonly highWater: number;
+  /** Turned away because too many waited already, */
+  readonly refused: number;
+  /** and because their turn did not come in time. */
+  readonly timedOut: number;
+}
+
+/** A call that waited, and waits for nothing but this. */
+interface Taken<T> {
+  resolve(turn: T): void;
+  reject(error: unknown): void;
+}
+
+interface Waiter<T> extends Taken<T> {
+  /** Ends its timer, and listens to its signal no more. */
+  cleanUp(): void;
+}
+
+/** Invariant: who waits has a place in the queue; who left it, in whatever way, has been answered. */
+export class WaitQueue<T> {
+  readonly #options: WaitQueueOptions;
+  readonly #queue = new PriorityQueue<Waiter<T>>();
+  #highWater = 0;
+  #refused = 0;
+  #timedOut = 0;
+
+  constructor(options: WaitQueueOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  get stats(): WaitQueueStats {
+    return {
+      waiting: this.#queue.size,
+      highWater: this.#highWater,
+      refused: this.#refused,
+      timedOut: this.#timedOut,
+    };
+  }
+
+  /** Settles with the caller's turn; rejects with OVERLOADED at once or after the time to wait, with INTERRUPTED by the signal. */
+  wait({ signal, priority }: WaitOptions): Promise<T> {
+    const { limit, timeoutMs, onLeave } = this.#options;
+    if (this.#queue.size >= limit) return Promise.reject(this.#refuse());
+    return new Promise<T>((resolve, reject) => {
+      let timer: Timer | undefined;
+      const leave = (reason: () => CoremlxError) => {
+        if (!this.#queue.remove(place)) return;
+        waiter.cleanUp();
+        reject(reason());
+        onLeave();
+      };
+      const onAbort = () => leave(interrupted);
+      const waiter: Waiter<T> = {
+        resolve,
+        reject,
+        cleanUp() {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", onAbort);
+        },
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      if (timeoutMs <= longestTimerMs) {
+        timer = setTimeout(() => leave(() => this.#expire()), timeoutMs);
+      }
+      const place = this.#queue.push(waiter, priority);
+      this.#highWater = Math.max(this.#highWater, this.#queue.size);
+    });
+  }
+
+  /**
+   * Whose turn it is, taken out: whoever takes must resolve. The one place where a waiting call is taken out to run.
+   * Dynamic batching plugs in here: a batcher takes the next call and those behind it whose inputs have the same
+   * shapes, up to the model's largest batch, runs them as one on one turn, and shares the answer out among them. The
+   * queue needs nothing new for that: it gives the calls in the order of service, one at a time.
+   */
+  takeNext(): Taken<T> | undefined {
+    const next = this.#queue.shift();
+    next?.cleanUp();
+    return next;
+  }
+
+  /** Everybody who waits gets the error. */
+  turnAway(error: unknown): void {
+    for (let next = this.takeNext(); next !== undefined; next = this.takeNext()) next.reject(error);
+  }
+
+  #refuse(): CoremlxError {
+    this.#refused++;
+    const waiting = this.#queue.size;
+    return new CoremlxError("OVERLOADED", `Cannot predict: ${waiting} calls are waiting already`, {
+      hint: "Try again later, or allow more instances",
+      details: { waiting, limit: this.#options.limit },
+    });
+  }
+
+  #expire(): CoremlxError {
+    this.#timedOut++;
+    const { timeoutMs } = this.#options;
+    return new CoremlxError("OVERLOADED", `Cannot predict: no instance became free within ${timeoutMs} ms`, {
+      hint: "Try again later, or allow more instances or a longer wait",
+      details: { timeoutMs, stage: "waiting" },
+    });
+  }
+}
