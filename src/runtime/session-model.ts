@@ -182,6 +182,7 @@ export class SessionModel implements AsyncDisposable {
         byReason: { poisoned: instances.replaced, other: instances.recycled },
         abandonedThreads: instances.abandonedThreads,
       },
+      ...(instances.seat && { scheduling: instances.seat }),
       breaker: breaker.stats,
       quarantine: {
         count: memory.quarantinedCount,

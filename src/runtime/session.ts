@@ -12,6 +12,8 @@ import type { Isolation } from "./worker/channel.ts";
 import { InlineGraph } from "./pool/inline-graph.ts";
 import { Instance } from "./pool/instance.ts";
 import { ModelPool } from "./pool/model-pool.ts";
+import { ResourceScheduler } from "./pool/resource-scheduler.ts";
+import { type ResourceCounts, ResourceLedger } from "./pool/resources.ts";
 import type { LoadRequest } from "./worker/protocol.ts";
 import { OutputStore } from "./outputs/outputs.ts";
 import { modelNameOf, SessionModel } from "./session-model.ts";
@@ -40,6 +42,12 @@ export interface SessionOptions {
   readonly outputDir?: string | undefined;
   /** Bytes of tensor memory the session may hold. Default: a quarter of the machine's memory. */
   readonly bufferBytes?: number | undefined;
+  /** Units of what the models share, by a name of your choice: { ane: 1, cpu: 2 }. Default: nothing is shared. */
+  readonly resources?: ResourceCounts | undefined;
+  /** One prediction at a time, over all models. Default false. */
+  readonly serial?: boolean | undefined;
+  /** How long the resources of a call that was given up are kept from the others, unless it ends before. Default 10 s. */
+  readonly hungHoldMs?: number | undefined;
   readonly telemetry?: Telemetry | undefined;
 }
 
@@ -56,6 +64,10 @@ export interface LoadModelOptions {
   readonly queueLimit?: number | undefined;
   /** How long a caller may wait for an instance, within its own timeout; then OVERLOADED. Default: no bound of its own. */
   readonly queueTimeoutMs?: number | undefined;
+  /** What one running prediction takes of the session's resources. Default: nothing. */
+  readonly resources?: ResourceCounts | undefined;
+  /** How much of its resources' time the model gets, against others who wait for them too. Default 1. */
+  readonly weight?: number | undefined;
   /** How long an instance beyond the first may be idle. Default 30 s. */
   readonly idleMs?: number | undefined;
   /** How long a call that was given up may still run before its thread counts as hung. Default 2 s. */
@@ -73,11 +85,14 @@ export interface LoadModelOptions {
 
 const poolDefaults = { queueLimit: 1_024, idleMs: 30_000, hangMs: 2_000, maxAbandoned: 4 };
 
+const defaultHungHoldMs = 10_000;
+
 /** What a session is made of; tests bring instances that misbehave. */
 export interface SessionSeams {
   readonly openInstance?: ((isolation: Isolation) => Instance) | undefined;
 }
 
+/** Throws USAGE for resources that cannot be. */
 export async function openSession(options: SessionOptions = {}, seams: SessionSeams = {}): Promise<Session> {
   return new Session(options, seams);
 }
@@ -89,12 +104,20 @@ export class Session implements AsyncDisposable {
   readonly #buffers: BufferPool;
   readonly #outputs: OutputStore;
   readonly #openInstance: (isolation: Isolation) => Instance;
+  readonly #ledger: ResourceLedger;
+  readonly #scheduler: ResourceScheduler;
   readonly #startedEpochMs = Date.now();
 
   constructor(options: SessionOptions, seams: SessionSeams = {}) {
     this.#options = options;
     this.#openInstance = seams.openInstance ?? ((isolation) => new Instance(isolation));
-    const { bufferBytes, telemetry } = options;
+    const { bufferBytes, telemetry, resources = {}, serial: isSerial = false } = options;
+    this.#ledger = new ResourceLedger(resources, { isSerial });
+    this.#scheduler = new ResourceScheduler({
+      ledger: this.#ledger,
+      hungHoldMs: options.hungHoldMs ?? defaultHungHoldMs,
+      telemetry,
+    });
     this.#buffers = new BufferPool({ telemetry, capacityBytes: bufferBytes ?? Math.floor(totalmem() / 4) });
     this.#outputs = new OutputStore({
       folder: options.outputDir ?? join(options.cacheDir ?? defaultCacheDir(), "outputs"),
@@ -117,15 +140,18 @@ export class Session implements AsyncDisposable {
         lent: mapped.lentCount,
         quarantined: mapped.quarantinedCount,
       },
+      resources: this.#scheduler.stats,
       process: { residentBytes: process.memoryUsage.rss() },
     };
   }
 
-  /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE, INTERRUPTED. */
+  /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE, INTERRUPTED; USAGE for options that cannot be. */
   async load(path: string, options: LoadModelOptions = {}): Promise<SessionModel> {
     const engine = this.#engineOptions();
     const { instances: maximum = 1, isolation = "worker" } = options;
     const { telemetry = silent } = this.#options;
+    const { resources, weight } = options;
+    const claim = this.#ledger.claim({ model: modelNameOf(path), resources, weight, instances: maximum });
     const request: LoadRequest = {
       type: "load",
       path: resolve(path),
@@ -157,7 +183,8 @@ export class Session implements AsyncDisposable {
           ? graph &&
             (() => this.#startInstance("worker", (instance) => joinGraph(instance, engine, graph.share)))
           : () => this.#startInstance("process", (instance) => loadAgain(instance, request)),
-        maximum,
+        maximum: Math.min(maximum, claim?.mostAtOnce ?? maximum),
+        join: claim && ((contender) => this.#scheduler.join(claim, contender)),
         telemetry,
       });
       const model = new SessionModel({
@@ -169,7 +196,8 @@ export class Session implements AsyncDisposable {
         outputStore: this.#outputs,
         meters: telemetry.meters,
         openInline:
-          graph && first.sharesMemory && options.inline === "auto"
+          // A run in this thread would ask nobody for its turn.
+          graph && first.sharesMemory && options.inline === "auto" && claim === undefined
             ? () => InlineGraph.open(engine, graph.share)
             : undefined,
         onClose: () => this.#models.delete(model),
@@ -184,6 +212,7 @@ export class Session implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#models].map((model) => model[Symbol.asyncDispose]()));
+    this.#scheduler[Symbol.dispose]();
     this.#outputs[Symbol.dispose]();
     this.#buffers[Symbol.dispose]();
   }

@@ -9,6 +9,8 @@ import {
 import type { Meters } from "../../core/telemetry.ts";
 import type { BlockPoolStats } from "../buffers/block-pool-stats.ts";
 import type { BreakerState, BreakerStats } from "../breaker/breaker-options.ts";
+import type { SeatStats } from "../pool/resource-scheduler.ts";
+import type { ResourceStats } from "../pool/resources.ts";
 import type { ThermalState } from "./metrics.ts";
 import type { QuarantineStats } from "../buffers/quarantine.ts";
 
@@ -93,6 +95,8 @@ export interface ModelStats {
   readonly breaker: BreakerStats;
   readonly quarantine: QuarantineStats;
   readonly load: LoadStats;
+  /** Where it takes resources of the session. */
+  readonly scheduling?: SeatStats;
   /** Where a model has its own. */
   readonly bufferPool?: BlockPoolStats;
   readonly outputs?: MappedOutputStats;
@@ -111,6 +115,8 @@ export interface SessionStats {
   /** Where the models share one. */
   readonly bufferPool?: BlockPoolStats;
   readonly outputs?: MappedOutputStats;
+  /** By name; empty where nothing is shared. */
+  readonly resources?: Readonly<Record<string, ResourceStats>>;
   readonly compileCache?: { readonly hits: number; readonly misses: number };
   readonly process: ProcessStats;
 }

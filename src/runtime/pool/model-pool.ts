@@ -3,6 +3,7 @@
 import { CoremlxError, messageOf } from "../../core/errors.ts";
 import { silent, type Telemetry } from "../../core/telemetry.ts";
 import { interrupted } from "./deadline.ts";
+import type { Contender, Grant, Seat, SeatStats } from "./resource-scheduler.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
 /** What the pool needs to know of an instance. */
@@ -31,6 +32,8 @@ export interface ModelPoolOptions<I extends PoolMember> {
   readonly hangMs: number;
   /** Hung threads of this model that are put up with; with one more, the model is unavailable. */
   readonly maxAbandoned: number;
+  /** Joins those who share the session's resources; `undefined`: its calls take none, and wait for an instance only. */
+  readonly join?: ((pool: Contender) => Seat) | undefined;
   readonly telemetry?: Telemetry | undefined;
 }
 
@@ -58,6 +61,8 @@ export interface ModelPoolStats {
   readonly abandonedThreads: number;
   readonly refused: number;
   readonly timedOut: number;
+  /** Where it takes resources of the session. */
+  readonly seat?: SeatStats;
 }
 
 /** A loan of one instance; `using` returns it, and returning it twice is harmless. */
@@ -70,9 +75,16 @@ export interface InstanceLease<I extends PoolMember> extends Disposable {
   abandon(call: Promise<unknown>, onOver: () => void): void;
 }
 
+/** A call whose caller stopped waiting, and what it holds. */
+interface Abandoned {
+  readonly call: Promise<unknown>;
+  readonly onOver: () => void;
+  readonly grant: Grant | undefined;
+}
+
 /**
- * Invariant: an instance is idle, lent, or draining; idle ones never wait beside waiting callers; at most `maximum`
- * are alive or being made. Callers are served by priority, then in the order they came.
+ * Invariant: an instance is idle, lent, or draining; idle ones wait beside waiting callers only where these wait for
+ * resources; at most `maximum` are alive or being made. Callers are served by priority, then in the order they came.
  */
 export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #options: ModelPoolOptions<I>;
@@ -83,6 +95,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #draining = new Set<I>();
   readonly #recycling = new Set<I>();
   readonly #queue: WaitQueue<InstanceLease<I>>;
+  readonly #seat: Seat | undefined;
   /** Instances on their way. They end before what they join does. */
   readonly #making = new Set<Promise<void>>();
   #timer: Timer | undefined;
@@ -95,8 +108,9 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#queue = new WaitQueue({
       limit: options.queueLimit,
       timeoutMs: options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
-      onLeave: () => {},
+      onLeave: () => this.#seat?.notify(),
     });
+    this.#seat = options.join?.(this.#contender());
     this.#alive.add(options.first);
     this.#idle.push({ instance: options.first, since: performance.now() });
   }
@@ -121,12 +135,13 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       abandonedThreads: abandoned,
       refused,
       timedOut,
+      ...(this.#seat && { seat: this.#seat.stats }),
     };
   }
 
   /**
-   * Waits for an instance while all are busy. Throws OVERLOADED when too many wait already or the wait is too long,
-   * UNAVAILABLE after closing or when too many threads hang, INTERRUPTED by the signal.
+   * Waits while all instances are busy, or the resources a call takes. Throws OVERLOADED when too many wait already or
+   * the wait is too long, UNAVAILABLE after closing or when too many threads hang, INTERRUPTED by the signal.
    */
   acquire(options: AcquireOptions = {}): Promise<InstanceLease<I>> {
     const { signal, priority = 0 } = options;
@@ -139,13 +154,13 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     }
     const promise = this.#queue.wait({ signal, priority });
     this.#grow();
+    this.#seat?.notify();
     return promise;
   }
 
-  /** An instance that nobody uses, if there is one: for callers who would rather not wait for a promise. */
+  /** An instance that nobody uses, if there is one and nobody else's turn comes first: for callers who would rather not wait for a promise. */
   acquireIdle(): InstanceLease<I> | undefined {
-    const ready = this.#idle.pop();
-    return ready && this.#lend(ready.instance);
+    return this.#seat === undefined ? this.#lendIdle() : this.#lendInTurn(this.#seat);
   }
 
   /** Replaces an instance at its return: after a surface error, or when its memory grows. */
@@ -158,6 +173,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed", { details: { stage: "closing" } });
     clearTimeout(this.#timer);
     this.#queue.turnAway(this.#closed);
+    this.#seat?.leave();
     const { first } = this.#options;
     const guests = [...this.#alive].filter((instance) => instance !== first);
     const hung = this.#counts.abandoned > 0;
@@ -169,7 +185,37 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     else await first[Symbol.asyncDispose]();
   }
 
-  #lend(instance: I): InstanceLease<I> {
+  #lendIdle(grant?: Grant): InstanceLease<I> | undefined {
+    const ready = this.#idle.pop();
+    return ready && this.#lend(ready.instance, grant);
+  }
+
+  /** For a call that need not wait, also not for those of other models. */
+  #lendInTurn(seat: Seat): InstanceLease<I> | undefined {
+    if (this.#idle.length === 0 || this.#queue.size > 0) return undefined;
+    const grant = seat.tryTake();
+    return grant && this.#lendIdle(grant);
+  }
+
+  #contender(): Contender {
+    const isWaiting = () => this.#queue.size > 0;
+    const isReady = () => isWaiting() && this.#idle.length > 0;
+    return {
+      get isWaiting() {
+        return isWaiting();
+      },
+      get isReady() {
+        return isReady();
+      },
+      serve: (grant) => {
+        const lease = this.#lendIdle(grant);
+        if (lease) this.#queue.takeNext()?.resolve(lease);
+        else grant.end();
+      },
+    };
+  }
+
+  #lend(instance: I, grant?: Grant): InstanceLease<I> {
     this.#counts.lent++;
     let isOver = false;
     const end = (then: () => void) => {
@@ -179,25 +225,34 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     };
     return {
       instance,
-      abandon: (call, onOver) => end(() => this.#drain(instance, call, onOver)),
-      [Symbol.dispose]: () => end(() => this.#takeBack(instance)),
+      abandon: (call, onOver) => end(() => this.#drain(instance, { call, onOver, grant })),
+      [Symbol.dispose]: () =>
+        end(() => {
+          // The instance first: when the grant's end lets somebody have their turn, this model has an instance for it.
+          this.#takeBack(instance);
+          grant?.end();
+        }),
     };
   }
 
-  #drain(instance: I, call: Promise<unknown>, onOver: () => void): void {
+  #drain(instance: I, { call, onOver, grant }: Abandoned): void {
     this.#draining.add(instance);
+    grant?.giveUp();
     let isHung = false;
     const timer = setTimeout(() => {
       isHung = true;
       this.#draining.delete(instance);
       this.#giveUp(instance);
+      if (instance.isKillable) grant?.end();
     }, this.#options.hangMs);
     const settled = () => {
       clearTimeout(timer);
       onOver();
-      if (isHung) return instance.isKillable ? undefined : this.#welcomeBack(instance);
-      this.#draining.delete(instance);
-      this.#takeBack(instance);
+      if (!isHung) {
+        this.#draining.delete(instance);
+        this.#takeBack(instance);
+      } else if (!instance.isKillable) this.#welcomeBack(instance);
+      grant?.end();
     };
     call.then(settled, settled);
   }
@@ -241,16 +296,18 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       this.#grow();
       return;
     }
-    const next = this.#queue.takeNext();
+    const next = this.#seat === undefined ? this.#queue.takeNext() : undefined;
     if (next) return next.resolve(this.#lend(instance));
     this.#idle.push({ instance, since: performance.now() });
     this.#scheduleRetirement();
+    this.#seat?.notify();
   }
 
   /** One more instance, where callers wait and there is room. */
   #grow(): void {
     const { create, maximum } = this.#options;
-    if (this.#closed || create === undefined || this.#queue.size <= this.#making.size) return;
+    if (this.#closed || create === undefined || this.#queue.size <= this.#idle.length + this.#making.size)
+      return;
     if (this.#alive.size + this.#making.size >= maximum) return;
     const made = this.#make(create).finally(() => this.#making.delete(made));
     this.#making.add(made);

@@ -9,7 +9,7 @@ export interface WaitQueueOptions {
   readonly limit: number;
   /** How long one may wait; Infinity for as long as its own deadline lets it. */
   readonly timeoutMs: number;
-  /** Told when somebody gives up waiting. */
+  /** Told when somebody stops waiting without having had their turn. */
   readonly onLeave: () => void;
 }
 
@@ -108,6 +108,7 @@ export class WaitQueue<T> {
   /** Everybody who waits gets the error. */
   turnAway(error: unknown): void {
     for (let next = this.takeNext(); next !== undefined; next = this.takeNext()) next.reject(error);
+    this.#options.onLeave();
   }
 
   #refuse(): CoremlxError {

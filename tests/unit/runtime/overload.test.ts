@@ -44,6 +44,7 @@ describe("far more than a model can answer", () => {
       highWater: queueLimit,
       limit: queueLimit,
       rejected: tally.refused.count,
+      timedOut: 0,
     });
     expect(strays(session, model)).toEqual({});
     expect((await model.predict(inputs(3))).get("steps")).toEqual(tensorOf("int32", [3]));

@@ -6,28 +6,9 @@ import {
   type InstanceLease,
   ModelPool,
   type ModelPoolOptions,
-  type PoolMember,
 } from "../../../../src/runtime/pool/model-pool.ts";
 import { rejectionOf } from "../../../support/codec-fixtures.ts";
-
-class Member implements PoolMember {
-  isEnded = false;
-  isKillable = false;
-  isDisposed = false;
-  isAbandoned = false;
-  readonly name: string;
-  constructor(name: string) {
-    this.name = name;
-  }
-  abandon(): void {
-    this.isAbandoned = true;
-    this.isEnded = true;
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.isDisposed = true;
-    this.isEnded = true;
-  }
-}
+import { Member, openCall } from "../../../support/runtime/pool-member.ts";
 
 type Options = Partial<ModelPoolOptions<Member>>;
 
@@ -52,13 +33,6 @@ function openPool(options: Options = {}) {
     ...options,
   });
   return { pool, made, first, logged };
-}
-
-/** A call that the test ends when it likes. */
-function openCall() {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  promise.catch(() => {});
-  return { promise, resolve, reject };
 }
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
