@@ -42,8 +42,6 @@ export interface Engine extends AsyncDisposable {
    * that keep nothing leave it out.
    */
   loadCompiled?(path: string, options?: LoadCompiledOptions): CompiledModel | undefined;
-  /** A graph that another thread of this process loaded, to run it from here at the same time. Its owner must outlive this use. */
-  adopt(share: GraphShare): LoadedGraph;
 }
 
 /** The graph's inputs, outputs and states, and the features they carry. Plain data. */
@@ -52,6 +50,7 @@ export type GraphPorts = Omit<Lowered, "graph">;
 /** A loaded graph as another thread may borrow it: plain numbers, good until its owner disposes it. */
 export interface GraphShare {
   readonly session: number;
+  readonly libraryPath: string;
 }
 
 /** Ends the run under way, from any thread of this process: plain numbers, good until the graph is disposed. */

@@ -23,7 +23,8 @@ import {
   planName,
 } from "./cache/plan.ts";
 import type { LoadedModel } from "./engine.ts";
-import { GraphModel, PortableGraph } from "./portable-graph.ts";
+import { OrtGraph } from "./ort-graph.ts";
+import { GraphModel } from "./portable-graph.ts";
 import { PipelineModel } from "./portable-pipeline.ts";
 
 export interface LoadFileOptions {
@@ -319,7 +320,7 @@ function assemble(body: PlannedBody, entry: CacheEntry, options: AssembleOptions
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   try {
-    return new GraphModel(body.function, body.ports, new PortableGraph(session));
+    return new GraphModel(body.function, body.ports, new OrtGraph(session));
   } catch (error) {
     session[Symbol.dispose]();
     throw error;

@@ -6,18 +6,11 @@ import { type FeatureValues, isTensor, type Tensor, zeros } from "../core/tensor
 import type { MilFunction } from "../formats/mil.ts";
 import { lower } from "../lowering/lower.ts";
 import type { Precision } from "../lowering/scope.ts";
-import type { OnnxRuntime, OrtSession } from "../native/onnxruntime.ts";
+import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import { commonFolder, serializeModel } from "../onnx/serialize.ts";
-import type {
-  CancelHandle,
-  GraphPorts,
-  GraphShare,
-  LoadedGraph,
-  LoadedModel,
-  PredictOptions,
-  State,
-} from "./engine.ts";
+import type { GraphPorts, LoadedModel, PredictOptions, State } from "./engine.ts";
 import { FeaturePlan } from "./feature-plan.ts";
+import { OrtGraph } from "./ort-graph.ts";
 
 export interface GraphOptions {
   readonly runtime: OnnxRuntime;
@@ -39,37 +32,10 @@ export function loadGraph(
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   try {
-    return new GraphModel(description, ports, new PortableGraph(session));
+    return new GraphModel(description, ports, new OrtGraph(session));
   } catch (error) {
     session[Symbol.dispose]();
     throw error;
-  }
-}
-
-/** Owns its session, or a borrow of somebody else's. Belongs to the thread that made it. */
-export class PortableGraph implements LoadedGraph {
-  readonly #session: OrtSession;
-
-  constructor(session: OrtSession) {
-    this.#session = session;
-  }
-
-  get share(): GraphShare {
-    return this.#session.handle;
-  }
-  get cancel(): CancelHandle {
-    return this.#session.terminateHandle;
-  }
-
-  run(
-    inputs: ReadonlyMap<string, Tensor>,
-    outputs: ReadonlyMap<string, Tensor>,
-  ): ReadonlyMap<string, Tensor> {
-    return this.#session.run(inputs, { outputs });
-  }
-
-  [Symbol.dispose](): void {
-    this.#session[Symbol.dispose]();
   }
 }
 
@@ -80,9 +46,9 @@ export class GraphModel implements LoadedModel {
   readonly device = "cpu";
   readonly function: FunctionDescription;
   readonly #plan: FeaturePlan;
-  readonly #graph: PortableGraph;
+  readonly #graph: OrtGraph;
 
-  constructor(description: FunctionDescription, ports: GraphPorts, graph: PortableGraph) {
+  constructor(description: FunctionDescription, ports: GraphPorts, graph: OrtGraph) {
     this.function = description;
     this.#plan = new FeaturePlan(description, ports);
     this.#graph = graph;

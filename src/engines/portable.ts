@@ -10,16 +10,8 @@ import type { Precision } from "../lowering/scope.ts";
 import { compileCacheFolder, tryOpenCompileCache } from "./cache.ts";
 import { identifyLibrary } from "./cache/key.ts";
 import { loadCompiled } from "./load-file.ts";
-import type {
-  CompiledModel,
-  Engine,
-  LoadCompiledOptions,
-  GraphShare,
-  LoadedGraph,
-  LoadedModel,
-  LoadOptions,
-} from "./engine.ts";
-import { type GraphOptions, loadGraph, PortableGraph } from "./portable-graph.ts";
+import type { CompiledModel, Engine, LoadCompiledOptions, LoadedModel, LoadOptions } from "./engine.ts";
+import { type GraphOptions, loadGraph } from "./portable-graph.ts";
 import { PipelineModel } from "./portable-pipeline.ts";
 
 export interface PortableOptions {
@@ -69,10 +61,6 @@ export class PortableEngine implements Engine {
       withDigest: options.withDigest,
       telemetry: options.telemetry,
     });
-  }
-
-  adopt(share: GraphShare): LoadedGraph {
-    return new PortableGraph(this.#runtime.borrowSession(share));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 // Which engine runs a model: asked for by name, or the best this machine has.
 
 import { CoremlxError } from "../core/errors.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, GraphShare, LoadedGraph } from "./engine.ts";
 
 /** Plain data, so that it can be sent to a worker. */
 export interface EngineOptions {
@@ -27,6 +27,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     default:
       throw new CoremlxError("USAGE", `Unknown engine "${options.engine}": use auto, coreml or portable`);
   }
+}
+
+/** A graph that another thread of this process loaded, to run it from here at the same time. Its owner must outlive this use. */
+export async function borrowGraph(share: GraphShare): Promise<LoadedGraph> {
+  const { borrowOrtGraph } = await import("./ort-graph.ts");
+  return borrowOrtGraph(share);
 }
 
 async function openPortable(options: EngineOptions): Promise<Engine> {

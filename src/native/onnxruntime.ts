@@ -99,7 +99,7 @@ export class OnnxRuntime implements Disposable {
   }
 
   /** A session that another thread made, to run it from here at the same time. Its owner must outlive this use. */
-  borrowSession(handle: SessionHandle): OrtSession {
+  borrowSession(handle: Pick<SessionHandle, "session">): OrtSession {
     this.#assertOpen();
     return this.#adopt(handle.session as Pointer, false);
   }

@@ -124,6 +124,7 @@ const statusNames = [
 
 /** The bound table. It has one out-slot, so a thread has its own instance. The library itself stays loaded for good. */
 export class OrtApi {
+  readonly libraryPath: string;
   readonly version: string;
   readonly functions: Functions;
   /** Where the table lies: another thread can call its functions by address. */
@@ -134,6 +135,7 @@ export class OrtApi {
 
   /** Loads the library (telemetry switched off before its first line runs). Throws NATIVE when it is none of ours. */
   constructor(libraryPath: string) {
+    this.libraryPath = libraryPath;
     const library = loadOnnxRuntime(libraryPath);
     const base = library.symbols.OrtGetApiBase() as Pointer;
     const entry = linkSymbols({

@@ -29,6 +29,8 @@ export interface TerminateHandle {
 /** A session that another thread of this process may borrow: a plain number, good until its owner disposes it. */
 export interface SessionHandle {
   readonly session: number;
+  /** Of the ONNX Runtime that made it: any other has other code for the same number. */
+  readonly libraryPath: string;
 }
 
 /** What a session gets from the runtime that made it; borrowed throughout. */
@@ -79,7 +81,8 @@ export class OrtSession implements Disposable {
   /** For `borrowSession` on another thread's runtime. */
   get handle(): SessionHandle {
     this.#assertLive();
-    return { session: this.#parts.session };
+    const { session, api } = this.#parts;
+    return { session, libraryPath: api.libraryPath };
   }
 
   /** For `setTerminate` on another thread. It stops runs of this object, not those of a borrower. */

@@ -7,13 +7,13 @@ import type { FeatureDescription, FunctionDescription, ModelDescription } from "
 import { suggest } from "../core/suggest.ts";
 import type { Meters } from "../core/telemetry.ts";
 import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
-import type { EngineName } from "../engines/engine.ts";
+import type { EngineName, LoadedGraph } from "../engines/engine.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
 import type { ModelBreaker } from "./breaker/breaker.ts";
 import type { BufferPool } from "./buffers/buffer-pool.ts";
 import { interrupted, type Patience, tooLate, within } from "./pool/deadline.ts";
 import type { Instance } from "./pool/instance.ts";
-import { type InlineGraph, InlineTrial } from "./pool/inline-graph.ts";
+import { InlineTrial } from "./pool/inline-trial.ts";
 import { ModelMeter } from "./metrics/model-meter.ts";
 import type { InstanceLease, ModelPool } from "./pool/model-pool.ts";
 import { RunEstimate } from "./pool/run-estimate.ts";
@@ -85,7 +85,7 @@ export interface SessionModelParts {
   readonly outputStore: OutputStore;
   readonly meters: Meters | undefined;
   /** Opens the graph in this thread; `undefined` where the model always runs in a worker. */
-  readonly openInline: (() => Promise<InlineGraph>) | undefined;
+  readonly openInline: (() => Promise<LoadedGraph>) | undefined;
   readonly onClose: () => void;
 }
 
@@ -98,7 +98,7 @@ export class SessionModel implements AsyncDisposable {
   readonly #meter: ModelMeter;
   readonly #estimate = new RunEstimate();
   #trial: InlineTrial | undefined;
-  #inline: InlineGraph | undefined;
+  #inline: LoadedGraph | undefined;
   #openingInline: Promise<void> | undefined;
   #firstInferenceMs: number | undefined;
   #isClosed = false;
@@ -255,7 +255,7 @@ export class SessionModel implements AsyncDisposable {
     await this.#openingInline;
     const inline = this.#inline;
     this.#inline = undefined;
-    await inline?.[Symbol.asyncDispose]();
+    inline?.[Symbol.dispose]();
     await this.#parts.pool[Symbol.asyncDispose]();
   }
 
@@ -311,8 +311,8 @@ export class SessionModel implements AsyncDisposable {
     this.#trial = undefined;
     if (!verdict) return;
     this.#openingInline = openInline().then(
-      async (inline) => {
-        if (this.#isClosed) await inline[Symbol.asyncDispose]();
+      (inline) => {
+        if (this.#isClosed) inline[Symbol.dispose]();
         else this.#inline = inline;
       },
       () => {
@@ -486,7 +486,7 @@ const noneMapped: ReadonlyMap<string, OutputLease> = new Map();
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
 
 /** In this thread: the caller's arrays are lent as they are, results come in memory of their own. */
-function runInline(plan: FeaturePlan, graph: InlineGraph, inputs: FeatureValues): Run {
+function runInline(plan: FeaturePlan, graph: LoadedGraph, inputs: FeatureValues): Run {
   const started = performance.now();
   const tensors = plan.encode(inputs);
   const ready = performance.now();

@@ -4,12 +4,11 @@ import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { silent, type Telemetry } from "../core/telemetry.ts";
 import type { DeviceRequest, GraphShare } from "../engines/engine.ts";
-import type { EngineOptions } from "../engines/select.ts";
+import { borrowGraph, type EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
 import { BufferPool } from "./buffers/buffer-pool.ts";
 import { within } from "./pool/deadline.ts";
 import type { Isolation } from "./worker/channel.ts";
-import { InlineGraph } from "./pool/inline-graph.ts";
 import { Instance } from "./pool/instance.ts";
 import { ModelPool } from "./pool/model-pool.ts";
 import { ResourceScheduler } from "./pool/resource-scheduler.ts";
@@ -180,8 +179,7 @@ export class Session implements AsyncDisposable {
         maxAbandoned: options.maxAbandoned ?? poolDefaults.maxAbandoned,
         first,
         create: first.sharesMemory
-          ? graph &&
-            (() => this.#startInstance("worker", (instance) => joinGraph(instance, engine, graph.share)))
+          ? graph && (() => this.#startInstance("worker", (instance) => joinGraph(instance, graph.share)))
           : () => this.#startInstance("process", (instance) => loadAgain(instance, request)),
         maximum: Math.min(maximum, claim?.mostAtOnce ?? maximum),
         join: claim && ((contender) => this.#scheduler.join(claim, contender)),
@@ -198,7 +196,7 @@ export class Session implements AsyncDisposable {
         openInline:
           // A run in this thread would ask nobody for its turn.
           graph && first.sharesMemory && options.inline === "auto" && claim === undefined
-            ? () => InlineGraph.open(engine, graph.share)
+            ? () => borrowGraph(graph.share)
             : undefined,
         onClose: () => this.#models.delete(model),
       });
@@ -239,8 +237,8 @@ export class Session implements AsyncDisposable {
 }
 
 /** A worker that runs a graph somebody else loaded. */
-async function joinGraph(instance: Instance, engine: EngineOptions, share: GraphShare): Promise<void> {
-  instance.allowCancel(await instance.call({ type: "adopt", engine, share }));
+async function joinGraph(instance: Instance, share: GraphShare): Promise<void> {
+  instance.allowCancel(await instance.call({ type: "adopt", share }));
 }
 
 /** A process with the whole model of its own. */

@@ -31,10 +31,6 @@ export class FakeEngine implements Engine {
     return new FakeModel(findFunction(model, options.functionName), this.#fault);
   }
 
-  adopt(): never {
-    throw new CoremlxError("UNSUPPORTED", "Cannot adopt: the fake has no graphs");
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 

@@ -49,7 +49,6 @@ export interface SharedGraph {
 /** Joins a graph that another worker of this process has loaded. */
 export interface AdoptRequest {
   readonly type: "adopt";
-  readonly engine: EngineOptions;
   readonly share: GraphShare;
 }
 

@@ -4,8 +4,7 @@
 import { CoremlxError, messageOf } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../../engines/engine.ts";
-import { openEngine } from "../../engines/select.ts";
-import { computeDigest, openModel } from "../../formats/open.ts";
+import { borrowGraph, openEngine } from "../../engines/select.ts";
 import { MemoryViews } from "../../native/memory.ts";
 import { RepeatableRun } from "./repeatable-run.ts";
 import type {
@@ -28,7 +27,7 @@ type Running =
       /** Gives back the model with all it needs. */
       readonly close: () => Promise<void>;
     }
-  | { readonly kind: "guest"; readonly engine: Engine; readonly graph: LoadedGraph };
+  | { readonly kind: "guest"; readonly graph: LoadedGraph };
 
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
 
@@ -106,6 +105,7 @@ export class ModelService {
         },
       };
     }
+    const { computeDigest, openModel } = await import("../../formats/open.ts");
     const started = performance.now();
     const model = await openModel(request.path);
     const opened = performance.now();
@@ -130,17 +130,11 @@ export class ModelService {
     }
   }
 
-  async #adopt(request: AdoptRequest): Promise<CancelHandle> {
+  async #adopt({ share }: AdoptRequest): Promise<CancelHandle> {
     this.#assertEmpty();
-    const engine = await openEngine(request.engine);
-    try {
-      const graph = engine.adopt(request.share);
-      this.#running = { kind: "guest", engine, graph };
-      return graph.cancel;
-    } catch (error) {
-      await engine[Symbol.asyncDispose]();
-      throw error;
-    }
+    const graph = await borrowGraph(share);
+    this.#running = { kind: "guest", graph };
+    return graph.cancel;
   }
 
   /** A graph is loaded: `run` and `runAgain` can be asked for. */
@@ -185,9 +179,12 @@ export class ModelService {
     this.#last = undefined;
     this.#views.clear();
     if (running === undefined) return;
-    if (running.kind === "owner") await running.close();
-    else running.graph[Symbol.dispose]();
-    await running.engine[Symbol.asyncDispose]();
+    if (running.kind === "guest") {
+      running.graph[Symbol.dispose]();
+    } else {
+      await running.close();
+      await running.engine[Symbol.asyncDispose]();
+    }
   }
 
   get #graph(): LoadedGraph {

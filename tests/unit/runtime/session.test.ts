@@ -78,7 +78,7 @@ describe("the body of a worker", () => {
     const other = new ModelService();
     const { graph } = (await new ModelService().answer({ ...load })) as LoadReply;
     expect(
-      await other.answer({ type: "adopt", engine: load.engine, share: graph?.share ?? { session: 0 } }),
+      await other.answer({ type: "adopt", share: graph?.share ?? { session: 0, libraryPath: "" } }),
     ).toMatchObject({
       runOptions: expect.any(Number),
     });
