@@ -1,12 +1,14 @@
 // Faults under load, a few seconds of them: only counts are judged here, `bun run bench faults` goes on for minutes.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { openSession } from "../../../src/runtime/session.ts";
 import { writeFaultModel } from "../../support/fault-model.ts";
 import { loadWithFaults, strays, untilReturned } from "../../support/runtime/fault-load.ts";
 import { FaultyInstance } from "../../support/runtime/faulty-instance.ts";
 import { tempFolder } from "../../support/temp.ts";
+
+setDefaultTimeout(60_000);
 
 const size = 64;
 const nothingWrong = { wrong: [], defaced: [], lost: [], odd: [] };

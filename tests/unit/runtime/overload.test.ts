@@ -1,7 +1,7 @@
 // Far more than a model can answer, for a second or two: only counts are judged here, `bun run bench overload` judges
 // times.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { type FeatureValues, tensorOf, zeros } from "../../../src/core/tensor.ts";
 import { openSession } from "../../../src/runtime/session.ts";
@@ -10,6 +10,8 @@ import { writeFaultModel } from "../../support/fault-model.ts";
 import { strays, untilReturned } from "../../support/runtime/fault-load.ts";
 import { sendAtRate } from "../../support/runtime/open-load.ts";
 import { tempFolder } from "../../support/temp.ts";
+
+setDefaultTimeout(60_000);
 
 /** A run of some 5 µs for each trip. */
 function inputs(trips: number): FeatureValues {
