@@ -382,9 +382,9 @@ export class SessionModel implements AsyncDisposable {
           // It was refused, or taken out of the queue: nothing to return.
         },
       );
-      const now = performance.now();
-      if (isExpired(error) && now < patience.deadline)
-        throw tooLate("predict", patience, { queueMs: now - queued, neededMs });
+      if (isExpired(error)) {
+        throw tooLate("predict", patience, { queueMs: performance.now() - queued, neededMs });
+      }
       throw error;
     }
   }

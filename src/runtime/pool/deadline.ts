@@ -45,12 +45,15 @@ export function interrupted(): CoremlxError {
   return new CoremlxError("INTERRUPTED", "The call was cancelled");
 }
 
-/** What remains of the patience is less than a run needs. */
+/** Why a call is not started: what the queue has left of its patience is less than a run needs, or nothing. */
 export function tooLate(
   what: string,
-  { timeoutMs }: Patience,
+  patience: Patience,
   { queueMs, neededMs }: { readonly queueMs: number; readonly neededMs: number },
 ): CoremlxError {
+  const { timeoutMs, deadline } = patience;
+  if (neededMs === 0 || performance.now() >= deadline)
+    return expired(what, { ...patience, stage: "waiting" });
   const [waited, needed] = [Math.round(queueMs), Math.ceil(neededMs)];
   return new CoremlxError(
     "DEADLINE",
