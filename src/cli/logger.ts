@@ -1,7 +1,7 @@
 // Logs, warnings and progress, on stderr, as text or as JSON lines. consola does the levels; the reporter is ours.
 
 import { createConsola } from "consola/core";
-import type { LogFields, LogLevel, Telemetry } from "../core/telemetry.ts";
+import type { LogFields, LogLevel } from "../core/telemetry.ts";
 import { type Io, painter, plain } from "./output.ts";
 
 export interface LoggerOptions {
@@ -11,7 +11,12 @@ export interface LoggerOptions {
   readonly "log-format": "text" | "json";
 }
 
-export function createLogger(io: Io, options: LoggerOptions): Telemetry {
+/** Takes events, as a telemetry does, and free text for people. */
+export interface Logger {
+  log(level: LogLevel, message: string, fields?: LogFields): void;
+}
+
+export function createLogger(io: Io, options: LoggerOptions): Logger {
   const paint = painter(io, options.color, "stderr");
   const colors = { error: "red", warn: "yellow", info: "cyan", debug: "dim" } as const;
   const logger = createConsola({

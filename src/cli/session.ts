@@ -2,8 +2,10 @@
 
 import { join, resolve } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
+import type { Telemetry } from "../core/telemetry.ts";
 import { suggest } from "../core/suggest.ts";
 import { defaultCacheDir, openSession, type Session } from "../runtime/session.ts";
+import type { Logger } from "./logger.ts";
 import type { Io } from "./output.ts";
 
 export interface SessionFlags {
@@ -13,7 +15,7 @@ export interface SessionFlags {
 }
 
 /** Throws USAGE for an engine nobody knows, before anything is opened. */
-export async function openCliSession(flags: SessionFlags, io: Io): Promise<Session> {
+export async function openCliSession(flags: SessionFlags, io: Io, logger: Logger): Promise<Session> {
   if (!engines.includes(flags.engine)) {
     throw new CoremlxError("USAGE", `Unknown engine "${flags.engine}"`, {
       hint: suggest(flags.engine, engines, "The engines are"),
@@ -23,7 +25,13 @@ export async function openCliSession(flags: SessionFlags, io: Io): Promise<Sessi
     engine: flags.engine,
     onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
     cacheDir: cacheDirOf(flags["cache-dir"], io),
+    telemetry: telemetryOf(logger),
   });
+}
+
+/** What goes its usual way is for whoever asks for details: a command says itself what it does. */
+function telemetryOf(logger: Logger): Telemetry {
+  return { log: (level, event, fields) => logger.log(level === "info" ? "debug" : level, event, fields) };
 }
 
 const engines = ["auto", "coreml", "portable"];

@@ -22,6 +22,7 @@ export const recycleReasons = [
   "memory", // measured slope
   "surface", // the Neural Engine ran out of surfaces
   "count", // when asked for
+  "breaker", // it opened, and its probe runs on a fresh one
   "other",
 ] as const;
 export type RecycleReason = (typeof recycleReasons)[number];

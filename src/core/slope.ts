@@ -34,15 +34,29 @@ export class SlopeWindow {
 
   /** y per x; undefined while all points share one x, or there are none. */
   get slope(): number | undefined {
+    const { products, squaresX } = this.#sums();
+    return squaresX > 0 ? products / squaresX : undefined;
+  }
+
+  /**
+   * How much of the points' spread the line explains (R²), 0 to 1: 1 for points on a line, at most 0.75 for one step
+   * between two levels. 0 where there is no line or no spread.
+   */
+  get fit(): number {
+    const { products, squaresX, squaresY } = this.#sums();
+    return squaresX > 0 && squaresY > 0 ? products ** 2 / (squaresX * squaresY) : 0;
+  }
+
+  #sums() {
     const { length } = this.#points;
     const meanX = this.#points.reduce((sum, { x }) => sum + x, 0) / length;
     const meanY = this.#points.reduce((sum, { y }) => sum + y, 0) / length;
-    let products = 0;
-    let squares = 0;
+    let [products, squaresX, squaresY] = [0, 0, 0];
     for (const { x, y } of this.#points) {
       products += (x - meanX) * (y - meanY);
-      squares += (x - meanX) ** 2;
+      squaresX += (x - meanX) ** 2;
+      squaresY += (y - meanY) ** 2;
     }
-    return squares > 0 ? products / squares : undefined;
+    return { products, squaresX, squaresY };
   }
 }

@@ -1,14 +1,15 @@
 // How low layers speak up without knowing who listens: events to read, numbers to add up. Passed in as an option, never
 // a global.
 
+import type { EventFields, EventName } from "./event-names.ts";
 import type { CounterName, GaugeName, HistogramName, MeterLabels, MeterName } from "./meter-names.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface Telemetry {
-  /** `message` is the event's name, the same each time; what differs goes into `fields`. */
-  log(level: LogLevel, message: string, fields?: LogFields): void;
+  /** `event` is a name of the table in `event-names.ts`, the same each time; what differs goes into `fields`. */
+  log<E extends EventName>(level: LogLevel, event: E, fields?: EventFields<E>): void;
   /** Absent where nobody counts; `metersOf` says what to use then. */
   readonly meters?: Meters | undefined;
 }
@@ -40,7 +41,7 @@ export interface Meters {
   histogram<N extends HistogramName>(name: N, labels?: MeterLabels<N>): HistogramMeter;
 }
 
-export type { CounterName, GaugeName, HistogramName, MeterLabels, MeterName };
+export type { CounterName, EventFields, EventName, GaugeName, HistogramName, MeterLabels, MeterName };
 
 export const silent: Telemetry = { log() {} };
 
@@ -57,5 +58,5 @@ export function metersOf(telemetry: Telemetry | undefined): Meters {
 
 /** The events of `telemetry`, the numbers of `meters`. */
 export function withMeters(telemetry: Telemetry, meters: Meters): Telemetry {
-  return { log: (level, message, fields) => telemetry.log(level, message, fields), meters };
+  return { log: (level, event, fields) => telemetry.log(level, event, fields), meters };
 }

@@ -223,10 +223,15 @@ class CompiledReader {
     return bytes;
   }
 
-  #warn(message: string, reason: string): void {
-    this.#options.telemetry?.log("warn", message, { reason });
+  #warn(event: DoubtEvent, reason: string): void {
+    this.#options.telemetry?.log("warn", event, { reason });
   }
 }
+
+/** What a reader of a compiled model may have to say. */
+type DoubtEvent =
+  | "a describing file of the model cannot be used"
+  | "coremldata.bin and metadata.json disagree";
 
 interface BodyFacts {
   readonly kind: ModelKind;

@@ -73,7 +73,7 @@ async function useEmbedded(embedded: EmbeddedLibrary, options: LibraryOptions): 
     } catch (error) {
       if (error instanceof CoremlxError && error.code === "INTERNAL") throw error; // no other way helps
       reasons.push(messageOf(error));
-      telemetry.log("warn", messageOf(error), { library: embedded.name });
+      telemetry.log("warn", "library not usable", { library: embedded.name, reason: messageOf(error) });
     }
   }
   throw new CoremlxError(

@@ -8,8 +8,10 @@ import { suggest } from "../core/suggest.ts";
 import type { Meters } from "../core/telemetry.ts";
 import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
 import type { EngineName, LoadedGraph } from "../engines/engine.ts";
+import { checkOutputs } from "../engines/check-outputs.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
-import type { ModelBreaker } from "./breaker/breaker.ts";
+import { isSurfaceError } from "../engines/surface-error.ts";
+import type { BreakerControl, ModelBreaker } from "./breaker/breaker.ts";
 import type { BufferPool } from "./buffers/buffer-pool.ts";
 import { interrupted, type Patience, tooLate, within } from "./pool/deadline.ts";
 import type { Instance } from "./pool/instance.ts";
@@ -73,6 +75,11 @@ interface GraphRunOptions {
   readonly patience: Patience;
   readonly turn: StateTurn | undefined;
   readonly resultMemory: ResultMemory;
+}
+
+interface RunOptions extends PredictionOptions {
+  /** On an instance that was made since things went wrong, where there can be one. */
+  readonly isFresh?: boolean | undefined;
 }
 
 export interface SessionModelParts {
@@ -154,6 +161,14 @@ export class SessionModel implements AsyncDisposable {
   get isInline(): boolean {
     return this.#inline !== undefined;
   }
+  /** So far, whatever became of them. */
+  get predictions(): number {
+    return this.#meter.count;
+  }
+  /** For operators; and to go on, after a restart, where the last process left off. */
+  get breaker(): BreakerControl {
+    return this.#parts.breaker;
+  }
   get stats(): ModelStats {
     const { path, pool, breaker, buffers, reply } = this.#parts;
     const instances = pool.stats;
@@ -179,7 +194,7 @@ export class SessionModel implements AsyncDisposable {
         limit: instances.maximum,
         replaced: instances.replaced,
         recycled: instances.recycled,
-        byReason: { poisoned: instances.replaced, other: instances.recycled },
+        byReason: instances.byReason,
         abandonedThreads: instances.abandonedThreads,
       },
       ...(instances.seat && { scheduling: instances.seat }),
@@ -229,7 +244,8 @@ export class SessionModel implements AsyncDisposable {
       const converted = this.#convert(inputs);
       const pass = this.#parts.breaker.before();
       try {
-        const prediction = await this.#run(converted, patience, options, resultMemory);
+        const run = pass.isProbe ? { ...options, isFresh: true } : options;
+        const prediction = await this.#run(converted, patience, run, resultMemory);
         this.#parts.breaker.success(pass);
         this.#record(started, prediction);
         return prediction;
@@ -241,6 +257,17 @@ export class SessionModel implements AsyncDisposable {
       this.#meter.failed(error, performance.now() - started);
       throw error;
     }
+  }
+
+  /** To what was loaded last; when that fails, back to the workers. For the pool, which closes what was loaded before. */
+  async moveInline(): Promise<void> {
+    await this.#openingInline;
+    const before = this.#inline;
+    if (before === undefined) return;
+    this.#inline = undefined;
+    this.#openInline();
+    before[Symbol.dispose]();
+    await this.#openingInline;
   }
 
   /** States for one sequence of predictions, zero at first. Throws UNSUPPORTED for a model that keeps none. */
@@ -262,15 +289,15 @@ export class SessionModel implements AsyncDisposable {
   async #run(
     inputs: FeatureValues,
     patience: Patience,
-    options: PredictionOptions,
+    options: RunOptions,
     resultMemory: ResultMemory,
   ): Promise<QueuedRun> {
-    if (this.#inline && this.#plan && options.state === undefined) {
+    if (this.#inline && this.#plan && options.state === undefined && !options.isFresh) {
       if (patience.signal?.aborted) throw interrupted();
       return { ...runInline(this.#plan, this.#inline, inputs), queueMs: 0 };
     }
     if (this.#plan === undefined) {
-      const { lease, queueMs, left } = await this.#takeTurn(patience, options.priority);
+      const { lease, queueMs, left } = await this.#takeTurn(patience, options);
       const run = await this.#timed(left, this.#runFeatures(lease, inputs, left));
       return { ...run, queueMs };
     }
@@ -280,7 +307,7 @@ export class SessionModel implements AsyncDisposable {
     const fresh = options.state === undefined && isStateful ? await this.newState() : undefined;
     const turn = (options.state ?? fresh)?.begin();
     try {
-      const { lease, queueMs, left } = await this.#takeTurn(patience, options.priority);
+      const { lease, queueMs, left } = await this.#takeTurn(patience, options);
       const run = await this.#timed(
         left,
         this.#runGraph(this.#plan, lease, inputs, { patience: left, turn, resultMemory }),
@@ -305,12 +332,14 @@ export class SessionModel implements AsyncDisposable {
 
   /** After enough short runs the graph moves into this thread. */
   #considerInline(runMs: number): void {
-    const { openInline } = this.#parts;
     const verdict = this.#trial?.add(runMs);
-    if (verdict === undefined || openInline === undefined) return;
+    if (verdict === undefined) return;
     this.#trial = undefined;
-    if (!verdict) return;
-    this.#openingInline = openInline().then(
+    if (verdict) this.#openInline();
+  }
+
+  #openInline(): void {
+    this.#openingInline = this.#parts.openInline?.().then(
       (inline) => {
         if (this.#isClosed) inline[Symbol.dispose]();
         else this.#inline = inline;
@@ -322,9 +351,9 @@ export class SessionModel implements AsyncDisposable {
   }
 
   /** An instance, and what is left of the patience; throws DEADLINE where the queue has left too little for a run. */
-  async #takeTurn(patience: Patience, priority: number | undefined): Promise<Turn> {
+  async #takeTurn(patience: Patience, options: RunOptions): Promise<Turn> {
     const queued = performance.now();
-    const lease = await this.#acquire(patience, priority);
+    const lease = await this.#acquire(patience, options);
     const now = performance.now();
     const queueMs = now - queued;
     if (queueMs < briefMs) return { lease, queueMs, left: patience };
@@ -358,16 +387,16 @@ export class SessionModel implements AsyncDisposable {
    * An instance while there is time for a run; one that comes too late is returned at once. Who cannot be served any more
    * leaves the queue by a timer of its own: found out at its turn, it would keep the instance from the next.
    */
-  async #acquire(patience: Patience, priority: number | undefined): Promise<InstanceLease<Instance>> {
+  async #acquire(patience: Patience, { priority, isFresh }: RunOptions): Promise<InstanceLease<Instance>> {
     const { signal } = patience;
     if (signal?.aborted) throw interrupted();
-    const idle = this.#parts.pool.acquireIdle();
+    const idle = isFresh ? undefined : this.#parts.pool.acquireIdle();
     if (idle) return idle;
     const giveUp = new AbortController();
     const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
     const queued = performance.now();
     const { neededMs } = this.#estimate;
-    const waiting = this.#parts.pool.acquire({ signal: either, priority });
+    const waiting = this.#parts.pool.acquire({ signal: either, priority, isFresh });
     try {
       return await within(waiting, "predict", {
         ...patience,
@@ -431,6 +460,7 @@ export class SessionModel implements AsyncDisposable {
       };
     } catch (error) {
       memory[Symbol.dispose]();
+      this.#recycleAfter(error, instance);
       lease[Symbol.dispose]();
       throw error;
     }
@@ -444,13 +474,19 @@ export class SessionModel implements AsyncDisposable {
     const call = lease.instance.call({ type: "predict", inputs });
     try {
       const { outputs, runMs } = await within(call, "predict", patience);
+      checkOutputs(this.function, outputs);
       lease[Symbol.dispose]();
       return { outputs, mapped: noneMapped, isPooled: notPooled, inputMs: 0, runMs, [Symbol.dispose]() {} };
     } catch (error) {
       if (isGivenUp(error)) lease.abandon(call, () => {});
+      this.#recycleAfter(error, lease.instance);
       lease[Symbol.dispose]();
       throw error;
     }
+  }
+
+  #recycleAfter(error: unknown, instance: Instance): void {
+    if (isSurfaceError(error)) this.#parts.pool.recycle(instance, "surface");
   }
 
   #convert(inputs: FeatureValues): FeatureValues {

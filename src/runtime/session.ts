@@ -2,15 +2,18 @@
 
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
+import { CoremlxError, messageOf } from "../core/errors.ts";
 import { silent, type Telemetry } from "../core/telemetry.ts";
-import type { DeviceRequest, GraphShare } from "../engines/engine.ts";
-import { borrowGraph, type EngineOptions } from "../engines/select.ts";
+import type { DeviceRequest } from "../engines/engine.ts";
+import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
 import { BufferPool } from "./buffers/buffer-pool.ts";
 import { within } from "./pool/deadline.ts";
 import type { Isolation } from "./worker/channel.ts";
 import { Instance } from "./pool/instance.ts";
 import { ModelPool } from "./pool/model-pool.ts";
+import { MemoryRecycler } from "./pool/memory-recycler.ts";
+import { ModelSource } from "./pool/model-source.ts";
 import { ResourceScheduler } from "./pool/resource-scheduler.ts";
 import { type ResourceCounts, ResourceLedger } from "./pool/resources.ts";
 import type { LoadRequest } from "./worker/protocol.ts";
@@ -71,6 +74,18 @@ export interface LoadModelOptions {
   readonly idleMs?: number | undefined;
   /** How long a call that was given up may still run before its thread counts as hung. Default 2 s. */
   readonly hangMs?: number | undefined;
+  /**
+   * Growth of memory, steady and with the number of predictions, for which instances are replaced by fresh ones: see
+   * docs/telemetry.md. Default 256 MB; Infinity for never.
+   */
+  readonly recycleGrowthBytes?: number | undefined;
+  /** How often that is looked at. Default 2 s. */
+  readonly memorySampleMs?: number | undefined;
+  /**
+   * Predictions after which instances are replaced by fresh ones; of each process, or of all threads together. Default:
+   * never, for memory that grows and broken surfaces are noticed. Such a model is never run in the caller's thread.
+   */
+  readonly recycleAfter?: number | undefined;
   /** Run small models in the caller's thread: "auto" after measuring, `false` (default) never. */
   readonly inline?: "auto" | false | undefined;
   /** When the model counts as broken. */
@@ -160,52 +175,59 @@ export class Session implements AsyncDisposable {
       threads: options.threads ?? (maximum === 1 ? availableParallelism() : 1),
       withDigest: options.withDigest ?? false,
     };
-    const first = this.#openInstance(isolation);
-    try {
-      const loading = first.call(request);
-      const { signal } = options;
-      const reply = await within(loading, "load", {
-        signal,
-        deadline: Number.POSITIVE_INFINITY,
-        timeoutMs: 0,
-      });
-      const { graph } = reply;
-      if (graph && first.sharesMemory) first.allowCancel(graph.cancel);
-      const pool = new ModelPool({
-        queueLimit: options.queueLimit ?? poolDefaults.queueLimit,
-        queueTimeoutMs: options.queueTimeoutMs,
-        idleMs: options.idleMs ?? poolDefaults.idleMs,
-        hangMs: options.hangMs ?? poolDefaults.hangMs,
-        maxAbandoned: options.maxAbandoned ?? poolDefaults.maxAbandoned,
-        first,
-        create: first.sharesMemory
-          ? graph && (() => this.#startInstance("worker", (instance) => joinGraph(instance, graph.share)))
-          : () => this.#startInstance("process", (instance) => loadAgain(instance, request)),
-        maximum: Math.min(maximum, claim?.mostAtOnce ?? maximum),
-        join: claim && ((contender) => this.#scheduler.join(claim, contender)),
-        telemetry,
-      });
-      const model = new SessionModel({
-        path,
-        reply,
-        pool,
-        breaker: new ModelBreaker({ ...options.breaker, model: modelNameOf(path), telemetry }),
-        buffers: this.#buffers,
-        outputStore: this.#outputs,
-        meters: telemetry.meters,
-        openInline:
-          // A run in this thread would ask nobody for its turn.
-          graph && first.sharesMemory && options.inline === "auto" && claim === undefined
-            ? () => borrowGraph(graph.share)
-            : undefined,
-        onClose: () => this.#models.delete(model),
-      });
-      this.#models.add(model);
-      return model;
-    } catch (error) {
-      first.abandon();
+    const name = modelNameOf(path);
+    const { signal } = options;
+    const patience = { signal, deadline: Number.POSITIVE_INFINITY, timeoutMs: 0 };
+    const source = await ModelSource.open(
+      { request, isolation, openInstance: this.#openInstance },
+      (loading) => within(loading, "load", patience),
+    ).catch((error: unknown) => {
+      const code = error instanceof CoremlxError ? error.code : "INTERNAL";
+      telemetry.log("warn", "model not loaded", { model: name, code, reason: messageOf(error) });
       throw error;
-    }
+    });
+    const pool: ModelPool<Instance> = new ModelPool({
+      ...source.source,
+      model: name,
+      areIndependent: source.areIndependent,
+      reload: () => source.reload(),
+      onReload: () => model.moveInline(),
+      onExhausted: (reason) => breaker.open(reason),
+      recycleAfter: options.recycleAfter,
+      maximum: Math.min(maximum, claim?.mostAtOnce ?? maximum),
+      join: claim && ((contender) => this.#scheduler.join(claim, contender)),
+      queueLimit: options.queueLimit ?? poolDefaults.queueLimit,
+      queueTimeoutMs: options.queueTimeoutMs,
+      idleMs: options.idleMs ?? poolDefaults.idleMs,
+      hangMs: options.hangMs ?? poolDefaults.hangMs,
+      maxAbandoned: options.maxAbandoned ?? poolDefaults.maxAbandoned,
+      telemetry,
+    });
+    // The next probe is to run on an instance that has nothing to do with what went wrong.
+    const onOpen = () => pool.recycleAll("breaker");
+    const breaker = new ModelBreaker({ ...options.breaker, model: name, telemetry, onOpen });
+    const model: SessionModel = new SessionModel({
+      path,
+      reply: source.reply,
+      pool,
+      breaker,
+      buffers: this.#buffers,
+      outputStore: this.#outputs,
+      meters: telemetry.meters,
+      // A run in this thread would ask nobody for its turn.
+      openInline: isInlineWanted(options) && claim === undefined ? source.openInline : undefined,
+      onClose: () => {
+        recycler?.[Symbol.dispose]();
+        if (this.#models.delete(model)) telemetry.log("info", "model closed", { model: name });
+      },
+    });
+    this.#models.add(model);
+    const recycler = this.#watchMemory(model, pool, options);
+    const { cache, device, engineVersion } = source.reply;
+    const [openMs, loadMs] = [source.reply.openMs, source.reply.loadMs].map(Math.round);
+    const facts = { engine: engineVersion, device, isolation, cache, openMs, loadMs };
+    telemetry.log("info", "model loaded", { model: name, ...facts });
+    return model;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -215,19 +237,23 @@ export class Session implements AsyncDisposable {
     this.#buffers[Symbol.dispose]();
   }
 
-  /** One more instance, made ready by `prepare`; one that cannot be is given up. */
-  async #startInstance(
-    isolation: Isolation,
-    prepare: (instance: Instance) => Promise<void>,
-  ): Promise<Instance> {
-    const instance = this.#openInstance(isolation);
-    try {
-      await prepare(instance);
-      return instance;
-    } catch (error) {
-      instance.abandon();
-      throw error;
-    }
+  #watchMemory(
+    model: SessionModel,
+    pool: ModelPool<Instance>,
+    { recycleGrowthBytes: limitBytes, memorySampleMs: sampleMs, isolation }: LoadModelOptions,
+  ): Disposable | undefined {
+    if (limitBytes === Number.POSITIVE_INFINITY) return undefined;
+    return new MemoryRecycler({
+      model: modelNameOf(model.path),
+      pool,
+      areProcesses: isolation === "process",
+      limitBytes,
+      sampleMs,
+      predictions: () => model.predictions,
+      isAlone: () => this.#models.size === 1,
+      pooledBytes: () => this.#buffers.stats.heldBytes,
+      telemetry: this.#options.telemetry,
+    });
   }
 
   #engineOptions(): EngineOptions {
@@ -236,14 +262,9 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** A worker that runs a graph somebody else loaded. */
-async function joinGraph(instance: Instance, share: GraphShare): Promise<void> {
-  instance.allowCancel(await instance.call({ type: "adopt", share }));
-}
-
-/** A process with the whole model of its own. */
-async function loadAgain(instance: Instance, request: LoadRequest): Promise<void> {
-  await instance.call({ ...request, withDigest: false });
+/** A model in this thread has no instance to count, and none to give up. */
+function isInlineWanted({ inline, recycleAfter }: LoadModelOptions): boolean {
+  return inline === "auto" && recycleAfter === undefined;
 }
 
 /** The user's cache folder for coremlx; on a Mac not Apple's own place for the program's name. */

@@ -102,7 +102,7 @@ describe("Ctrl-C", () => {
       ["infer", sum, "--input", "left=-", "--input", "right=ones", ...answer, place.out],
       place,
     );
-    await program.says("debug: loaded ");
+    await program.says("debug: model loaded ");
     await expectEndAtOnce(program, ["SIGINT"]);
     expectNothingLeft(place);
   });

@@ -11,19 +11,31 @@ import {
   tensorOf,
 } from "../../src/core/tensor.ts";
 import type { Engine, LoadedModel, LoadOptions, PredictOptions, State } from "../../src/engines/engine.ts";
+import { brokenSurfaces } from "../../src/engines/surface-error.ts";
 import { encodeFeature } from "../../src/engines/features.ts";
 import { findFunction } from "../../src/engines/portable.ts";
 import type { Model } from "../../src/formats/model.ts";
 
-/** What to do in place of answering. */
-export type Fault = "error" | "hang" | undefined;
+/** What to do in place of answering, or to the answer. */
+export type Fault =
+  | "error"
+  | "hang"
+  | "broken surfaces"
+  | "no output"
+  | "wrong shape"
+  | "wrong type"
+  | "too few bytes"
+  | undefined;
+
+/** From the values of the first input. */
+export type FaultFor = (x: Float64Array) => Fault;
 
 export class FakeEngine implements Engine {
   readonly name = "portable";
   readonly version = "fake 1";
-  readonly #fault: () => Fault;
+  readonly #fault: FaultFor;
 
-  constructor(fault: () => Fault = () => undefined) {
+  constructor(fault: FaultFor = () => undefined) {
     this.#fault = fault;
   }
 
@@ -45,9 +57,9 @@ class FakeModel implements LoadedModel {
   readonly device = "cpu";
   readonly graph = undefined;
   readonly function: FunctionDescription;
-  readonly #fault: () => Fault;
+  readonly #fault: FaultFor;
 
-  constructor(description: FunctionDescription, fault: () => Fault) {
+  constructor(description: FunctionDescription, fault: FaultFor) {
     this.function = description;
     this.#fault = fault;
   }
@@ -61,11 +73,15 @@ class FakeModel implements LoadedModel {
       }
       return encodeFeature(input, value, { dtype: "float32", shape: undefined });
     });
-    const fault = this.#fault();
-    if (fault === "error") throw new CoremlxError("NATIVE", "Cannot run: the fake was told to fail");
-    if (fault === "hang") await new Promise(() => {});
     const x = numbersOf(tensors[0] ?? tensorOf("float32", []));
-    return this.function.states.length > 0 ? this.#accumulate(x, options.state) : classify(x);
+    const fault = this.#fault(x);
+    if (fault === "error") throw new CoremlxError("NATIVE", "Cannot run: the fake was told to fail");
+    if (fault === "broken surfaces") {
+      throw new CoremlxError("NATIVE", "Cannot run: no surface is left", { details: brokenSurfaces });
+    }
+    if (fault === "hang") await new Promise(() => {});
+    const outputs = this.function.states.length > 0 ? this.#accumulate(x, options.state) : classify(x);
+    return fault === undefined ? outputs : spoil(outputs, fault);
   }
 
   newState(): State {
@@ -82,6 +98,19 @@ class FakeModel implements LoadedModel {
     state.memory = tensorOf("float16", next);
     return new Map([["y", state.memory]]);
   }
+}
+
+/** The answer as an engine that is out of its mind gives it. */
+function spoil(outputs: FeatureValues, fault: Fault): FeatureValues {
+  if (fault === "no output") return new Map();
+  return new Map(
+    [...outputs].map(([name, value]): [string, FeatureValue] => {
+      if (!isTensor(value)) return [name, value];
+      if (fault === "wrong shape") return [name, tensorOf(value.dtype, [1, 2, 3])];
+      if (fault === "wrong type") return [name, tensorOf("int32", [...numbersOf(value)])];
+      return [name, { ...value, bytes: value.bytes.slice(0, 3) }];
+    }),
+  );
 }
 
 class FakeState implements State {

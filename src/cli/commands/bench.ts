@@ -97,7 +97,7 @@ export const bench = command({
     };
     const logger = createLogger(io, flags);
     const modelPath = findModel(path, io.cwd);
-    await using session = await openCliSession(flags, io);
+    await using session = await openCliSession(flags, io, logger);
     using line = liveLine(io, !flags.quiet);
     let phase: BenchProgress["phase"] | undefined;
     const measured = await runBench(session, modelPath, {

@@ -103,7 +103,7 @@ export const infer = command({
     const logger = createLogger(io, flags);
     const modelPath = findModel(path, io.cwd);
     logger.log("debug", `loading ${path}`);
-    await using session = await openCliSession(flags, io);
+    await using session = await openCliSession(flags, io, logger);
     const model = await progress(
       io,
       flags.quiet || flags.json ? undefined : `loading ${plainLine(basename(path))}`,
@@ -126,8 +126,6 @@ export const infer = command({
       io: readStdinOnce(io),
       log: (level, message) => logger.log(level, message),
     };
-    const [openMs, loadMs] = [model.timings.openMs, model.timings.loadMs].map(Math.round);
-    logger.log("debug", `loaded ${path}`, { engine: model.engineVersion, openMs, loadMs });
     const runs = runsOf(files, model.inputs);
     if (flags.output !== undefined && runs.length > 1) {
       throw new CoremlxError("USAGE", "Option --output takes the outputs of one prediction", {

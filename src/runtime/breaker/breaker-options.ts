@@ -34,8 +34,8 @@ export const breakerDefaults: BreakerLimits = {
 export interface BreakerOptions extends Partial<BreakerLimits> {
   /** For messages and logs. */
   readonly model: string;
-  /** Called for each probe before its work, for a fresh instance. When it throws, the call fails and is no probe. */
-  readonly onProbe?: (() => void) | undefined;
+  /** Called when faults have opened it; for fresh instances, which the next probe then finds. */
+  readonly onOpen?: (() => void) | undefined;
   /** Default: `isEngineFault`. */
   readonly isFault?: ((error: unknown) => boolean) | undefined;
   readonly telemetry?: Telemetry | undefined;
@@ -59,6 +59,19 @@ export interface BreakerStats {
   readonly reason?: string;
   /** Until the next probe; absent when closed. */
   readonly retryAfterMs?: number;
+}
+
+/** What operators do with a breaker. */
+export interface BreakerControl {
+  readonly state: BreakerState;
+  readonly stats: BreakerStats;
+  /** Opens it until `reset`, without probes: for maintenance. */
+  trip(reason: string): void;
+  /** Closes it and forgets every fault. */
+  reset(): void;
+  save(): BreakerSnapshot;
+  /** Throws BAD_INPUT for anything that `save` cannot have made. */
+  restore(snapshot: unknown): void;
 }
 
 /** What `save` returns and `restore` takes. Plain JSON. */

@@ -4,10 +4,10 @@
 
 import { CircuitState, circuitBreaker, type CircuitBreakerPolicy, handleAll } from "cockatiel";
 import { CoremlxError } from "../../core/errors.ts";
-import type { LogLevel } from "../../core/telemetry.ts";
 import { BreakerEvidence, type EvidenceSnapshot, windowSlices } from "./breaker-evidence.ts";
 import { isEngineFault } from "./breaker-faults.ts";
 import {
+  type BreakerControl,
   type BreakerLimits,
   type BreakerOptions,
   type BreakerSnapshot,
@@ -20,6 +20,7 @@ import {
 
 export {
   breakerDefaults,
+  type BreakerControl,
   type BreakerLimits,
   type BreakerOptions,
   type BreakerSnapshot,
@@ -64,7 +65,7 @@ const stateNames: Readonly<Record<CircuitState, BreakerState>> = {
  * waits for them). While closed a call costs 0.2 us with `before` and `success`, 0.5 us at most with `run`. Invariant:
  * while half-open at most `probes` passes are out, each holding a slot of its own.
  */
-export class ModelBreaker {
+export class ModelBreaker implements BreakerControl {
   readonly #options: BreakerOptions;
   readonly #limits: BreakerLimits;
   readonly #now: () => number;
@@ -140,6 +141,18 @@ export class ModelBreaker {
   /** Also for failures that do not count: they give a probe's slot to the next call. */
   failure(pass: BreakerPass, error: unknown): void {
     void this.#fail(pass, error);
+  }
+
+  /** Opens it as faults do, with probes later: for what calls cannot tell. Nothing where it is open already. */
+  open(reason: string): void {
+    if (this.#state === "open") return;
+    const { state } = this.#evidence;
+    this.#evidence = this.#newEvidence(); // calls under way no longer count
+    this.#policy = this.#newPolicy({
+      ownState: { value: CircuitState.Open, openedAt: 0, attemptNo: 1 },
+      breakerState: state,
+    });
+    this.#enterOpen(reason);
   }
 
   /** Opens it until `reset`, without probes. A second trip changes nothing. */
@@ -225,10 +238,15 @@ export class ModelBreaker {
   #follow(state: BreakerState): void {
     if (state === "closed") return this.#enter(state, undefined, 0);
     if (state === "half-open") return this.#enter(state, this.#reason, 0);
+    this.#enterOpen(this.#state === "half-open" ? "a probe failed" : this.#evidence.describe());
+  }
+
+  #enterOpen(reason: string): void {
     this.#attempts = this.#state === "half-open" ? this.#attempts + 1 : 1;
     const { openMs, maxOpenMs } = this.#limits;
     this.#openUntil = this.#now() + Math.min(maxOpenMs, openMs * 2 ** (this.#attempts - 1));
-    this.#enter(state, this.#state === "half-open" ? "a probe failed" : this.#evidence.describe(), 1);
+    this.#enter("open", reason, 1);
+    this.#options.onOpen?.();
   }
 
   #enter(state: BreakerState, reason: string | undefined, trips: number): void {
@@ -238,12 +256,13 @@ export class ModelBreaker {
     this.#closedPass = { isProbe: false };
     this.#slots = [];
     this.#sinceEpochMs = this.#epochNow();
-    const level: LogLevel = state === "open" ? "warn" : "info";
-    this.#options.telemetry?.log(level, `circuit breaker ${state}`, {
-      model: this.#options.model,
-      reason,
-      retryAfterMs: state === "open" ? this.#retryAfterMs() : undefined,
-    });
+    const { telemetry, model } = this.#options;
+    if (state === "closed") telemetry?.log("info", "circuit breaker closed", { model });
+    else if (state === "half-open") telemetry?.log("info", "circuit breaker half-open", { model, reason });
+    else {
+      const retryAfterMs = this.#retryAfterMs();
+      telemetry?.log("warn", "circuit breaker open", { model, reason, retryAfterMs });
+    }
   }
 
   #succeed(pass: BreakerPass): Promise<void> | undefined {
@@ -289,7 +308,6 @@ export class ModelBreaker {
     const free = this.#slots.find(({ holder }) => holder === "nobody");
     const isFull = free === undefined && this.#slots.length >= this.#limits.probes;
     if (this.#expireProbes(now) || !isDue || isFull) throw this.#refusal();
-    this.#options.onProbe?.();
     const slot = free ?? this.#newSlot();
     const pass: BreakerPass = { isProbe: true };
     slot.holder = pass;

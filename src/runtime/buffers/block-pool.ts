@@ -2,6 +2,7 @@
 // a block is (plain pages, a mapped file) is the source's business.
 
 import { CoremlxError, messageOf } from "../../core/errors.ts";
+import { silent, type Telemetry } from "../../core/telemetry.ts";
 import { BlockPoolCounters, type BlockPoolStats } from "./block-pool-stats.ts";
 import { Quarantine, type QuarantineTicket } from "./quarantine.ts";
 
@@ -36,6 +37,9 @@ export interface BlockPoolLimits {
 }
 
 export interface BlockPoolOptions<B extends Block> extends BlockPoolLimits {
+  /** For events: "buffers". */
+  readonly name: string;
+  readonly telemetry?: Telemetry | undefined;
   /** Opens its errors: "Cannot lend memory". */
   readonly action: string;
   readonly source: BlockSource<B>;
@@ -103,6 +107,7 @@ export class BlockPool<B extends Block> implements Disposable {
     this.#quarantine = new Quarantine({
       limitBytes: options.quarantineBytes,
       limitCount: options.quarantineCount,
+      onChange: (change, bytes) => this.#tellQuarantine(change, bytes),
     });
   }
 
@@ -152,6 +157,14 @@ export class BlockPool<B extends Block> implements Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#dropIdle(() => false);
+  }
+
+  #tellQuarantine(change: "entered" | "released" | "full", bytes: number): void {
+    const { name: pool, telemetry = silent } = this.#options;
+    const held = this.#quarantine.stats;
+    const fields = { pool, heldCount: held.count, heldBytes: held.bytes };
+    if (change === "full") telemetry.log("error", "quarantine full", fields);
+    else telemetry.log("debug", `quarantine ${change}`, { ...fields, bytes });
   }
 
   #refuse(key: string, blockBytes: number): void {

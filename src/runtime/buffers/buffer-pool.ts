@@ -64,6 +64,8 @@ export class BufferPool implements Disposable {
     const pool = new BlockPool<TensorPages>({
       ...bufferPoolDefaults,
       ...limits,
+      name: "buffers",
+      telemetry,
       action: "Cannot lend a buffer",
       source: { blockBytes: powerOfTwoPages, create: (blockBytes) => new TensorPages(blockBytes) },
       revokesViews: debug,
@@ -73,7 +75,7 @@ export class BufferPool implements Disposable {
     if (debug)
       this.#leaks = new LeakDetector({
         telemetry,
-        message: "A buffer was never returned to its pool",
+        event: "buffer leaked",
         onLeak: () => pool.noteLeak(),
       });
   }

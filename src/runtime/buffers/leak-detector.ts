@@ -1,17 +1,18 @@
 // Finds leases that were dropped without being returned.
 
-import type { LogFields, Telemetry } from "../../core/telemetry.ts";
+import type { EventFields, Telemetry } from "../../core/telemetry.ts";
 import type { Block, Loan } from "./block-pool.ts";
+
+type LeakEvent = "buffer leaked" | "mapped output leaked";
 
 interface Watched<B extends Block> {
   readonly loan: Loan<B>;
-  readonly fields: LogFields;
+  readonly fields: EventFields<LeakEvent>;
 }
 
 export interface LeakDetectorOptions<B extends Block> {
   readonly telemetry: Telemetry;
-  /** What to say: "A buffer was never returned". */
-  readonly message: string;
+  readonly event: LeakEvent;
   readonly onLeak: (block: B) => void;
 }
 
@@ -28,13 +29,13 @@ export class LeakDetector<B extends Block> {
     this.#registry = new FinalizationRegistry(({ loan, fields }) => {
       if (loan.isOver) return;
       options.onLeak(loan.block);
-      options.telemetry.log("warn", options.message, fields);
+      options.telemetry.log("warn", options.event, fields);
       if (this.#isClosed) loan.return();
       else this.#leaked.push(loan);
     });
   }
 
-  watch(lease: object, loan: Loan<B>, fields: LogFields): void {
+  watch(lease: object, loan: Loan<B>, fields: EventFields<LeakEvent>): void {
     this.#registry.register(lease, { loan, fields }, lease);
   }
 

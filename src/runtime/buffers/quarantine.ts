@@ -5,6 +5,8 @@ export interface QuarantineOptions {
   /** Above either of these the quarantine is full. */
   readonly limitBytes: number;
   readonly limitCount: number;
+  /** `byteLength` came in or was let go; or the limit is passed. */
+  readonly onChange?: ((change: "entered" | "released" | "full", byteLength: number) => void) | undefined;
 }
 
 export interface QuarantineStats {
@@ -56,9 +58,13 @@ export class Quarantine {
 
   /** `onRelease` gets the thing back into circulation, or frees it. */
   hold(byteLength: number, onRelease: () => void): QuarantineTicket {
+    const { onChange } = this.#options;
+    const wasFull = this.isFull;
     this.#count++;
     this.#entered++;
     this.#bytes += byteLength;
+    onChange?.("entered", byteLength);
+    if (!wasFull && this.isFull) onChange?.("full", byteLength);
     let isReleased = false;
     return {
       byteLength,
@@ -71,6 +77,7 @@ export class Quarantine {
         this.#count--;
         this.#released++;
         this.#bytes -= byteLength;
+        onChange?.("released", byteLength);
         onRelease();
       },
     };

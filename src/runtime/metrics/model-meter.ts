@@ -84,6 +84,11 @@ export class ModelMeter {
     this.#lastEpochMs = this.#epochNow();
   }
 
+  /** Requests so far, answered or failed. */
+  get count(): number {
+    return this.#succeeded + this.#failed;
+  }
+
   get requests(): RequestStats {
     const phase = (name: PhaseName) => ({ count: this.#succeeded, totalMs: this.#totalsMs[name] });
     return {

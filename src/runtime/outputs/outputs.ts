@@ -108,10 +108,12 @@ export class OutputStore implements Disposable {
     this.#maxAgeMs = options.maxAgeMs ?? defaultMaxAgeMs;
     this.#now = now;
     this.#swept = sweepOutputs(options.folder);
-    if (this.#swept > 0) telemetry.log("info", "Removed outputs of dead processes", { folders: this.#swept });
+    if (this.#swept > 0) telemetry.log("info", "outputs swept", { folders: this.#swept });
     const pool = new BlockPool<MappedFile>({
       ...outputDefaults,
       ...options.limits,
+      name: "mapped outputs",
+      telemetry,
       action: "Cannot lend a mapped output",
       source: {
         blockBytes: (byteLength) => Math.max(byteLength, 1), // exact, for readers see the file's size
@@ -124,7 +126,7 @@ export class OutputStore implements Disposable {
     this.#pool = pool;
     this.#leaks = new LeakDetector({
       telemetry,
-      message: "A mapped output was never returned",
+      event: "mapped output leaked",
       onLeak: (file) => {
         pool.noteLeak();
         file.withdraw();

@@ -24,14 +24,18 @@ const closeGraceMs = 500;
 export class Instance implements AsyncDisposable {
   readonly #channel: Channel;
   readonly #waiting = new Map<number, Waiting>();
+  /** For the pool: see PoolMember. */
+  served = 0;
+  onEnd: (() => void) | undefined;
   #nextId = 1;
   #ended: CoremlxError | undefined;
   #cancel: CancelHandle | undefined;
   /** What the worker can repeat on other memory. */
   #last: { readonly inputs: readonly SharedTensor[]; readonly outputs: readonly SharedTensor[] } | undefined;
 
-  constructor(isolation: Isolation = "worker") {
-    this.#channel = openChannel(isolation, {
+  /** `open` makes what answers: a worker, a child, or what a test brings. */
+  constructor(isolation: Isolation = "worker", open = openChannel) {
+    this.#channel = open(isolation, {
       onReply: (reply) => this.#settle(reply),
       onEnd: (reason) => this.#end(reason),
     });
@@ -52,6 +56,11 @@ export class Instance implements AsyncDisposable {
   /** It will answer nothing more. */
   get isEnded(): boolean {
     return this.#ended !== undefined;
+  }
+
+  /** Why. */
+  get endedBy(): CoremlxError | undefined {
+    return this.#ended;
   }
 
   /** Settles when the worker answers, however long that takes, or when it ends. */
@@ -97,6 +106,11 @@ export class Instance implements AsyncDisposable {
     this.#channel.terminate();
   }
 
+  /** Lets the process end without it. */
+  unref(): void {
+    this.#channel.unref();
+  }
+
   /** One that is still at work is not waited for: a thread gives its memory back when it is done, a process is ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ended) return this.#channel.terminate();
@@ -135,10 +149,12 @@ export class Instance implements AsyncDisposable {
   }
 
   #end(error: CoremlxError): void {
+    const isFirst = this.#ended === undefined;
     this.#ended ??= error;
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const call of waiting) call.reject(error);
+    if (isFirst) this.onEnd?.();
   }
 }
 

@@ -1,79 +1,29 @@
 // The instances of one model: lent one at a time, made when there is room, replaced when they break.
 
-import { CoremlxError, messageOf } from "../../core/errors.ts";
-import { silent, type Telemetry } from "../../core/telemetry.ts";
+import { CoremlxError } from "../../core/errors.ts";
+import type { RecycleReason } from "../../core/meter-names.ts";
 import { interrupted } from "./deadline.ts";
-import type { Contender, Grant, Seat, SeatStats } from "./resource-scheduler.ts";
+import { Generation } from "./generation.ts";
+import { IdleInstances } from "./idle-instances.ts";
+import type {
+  AcquireOptions,
+  InstanceLease,
+  ModelPoolOptions,
+  ModelPoolStats,
+} from "./model-pool-options.ts";
+import { PoolJournal } from "./pool-journal.ts";
+import type { InstanceSource, PoolMember } from "./pool-member.ts";
+import type { Contender, Grant, Seat } from "./resource-scheduler.ts";
+import { RestartLimit } from "./restart-limit.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
-/** What the pool needs to know of an instance. */
-export interface PoolMember extends AsyncDisposable {
-  /** It will answer nothing more. */
-  readonly isEnded: boolean;
-  /** Giving it up ends what it does; else its thread goes on. */
-  readonly isKillable: boolean;
-  /** Gives up on it while it may still be busy. */
-  abandon(): void;
-}
-
-export interface ModelPoolOptions<I extends PoolMember> {
-  /** The instance that loaded the model. It stays until the end: the others borrow what it loaded. */
-  readonly first: I;
-  /** Makes one more; undefined where the model cannot be shared: then there is only the first. */
-  readonly create: (() => Promise<I>) | undefined;
-  readonly maximum: number;
-  /** Callers that may wait at once. */
-  readonly queueLimit: number;
-  /** How long a caller may wait. Default Infinity: as long as its own deadline lets it. */
-  readonly queueTimeoutMs?: number | undefined;
-  /** How long an instance beyond the first may be idle before it goes. */
-  readonly idleMs: number;
-  /** How long a call that was given up may go on before its instance counts as hung. */
-  readonly hangMs: number;
-  /** Hung threads of this model that are put up with; with one more, the model is unavailable. */
-  readonly maxAbandoned: number;
-  /** Joins those who share the session's resources; `undefined`: its calls take none, and wait for an instance only. */
-  readonly join?: ((pool: Contender) => Seat) | undefined;
-  readonly telemetry?: Telemetry | undefined;
-}
-
-export interface AcquireOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Higher goes first; equals in the order they came. Default 0. */
-  readonly priority?: number | undefined;
-}
-
-export interface ModelPoolStats {
-  readonly maximum: number;
-  readonly queueLimit: number;
-  readonly instances: number;
-  readonly busy: number;
-  readonly idle: number;
-  /** Given up by their caller and still running. */
-  readonly draining: number;
-  readonly waiting: number;
-  readonly waitingHighWater: number;
-  readonly lent: number;
-  readonly created: number;
-  readonly replaced: number;
-  readonly recycled: number;
-  readonly retired: number;
-  readonly abandonedThreads: number;
-  readonly refused: number;
-  readonly timedOut: number;
-  /** Where it takes resources of the session. */
-  readonly seat?: SeatStats;
-}
-
-/** A loan of one instance; `using` returns it, and returning it twice is harmless. */
-export interface InstanceLease<I extends PoolMember> extends Disposable {
-  readonly instance: I;
-  /**
-   * For a caller who stops waiting: the instance comes back when `call` settles, or is replaced when that takes too
-   * long. `onOver` is told once nothing native can touch the call's memory any more.
-   */
-  abandon(call: Promise<unknown>, onOver: () => void): void;
-}
+export type {
+  AcquireOptions,
+  InstanceLease,
+  ModelPoolOptions,
+  ModelPoolStats,
+} from "./model-pool-options.ts";
+export type { InstanceSource, PoolMember } from "./pool-member.ts";
 
 /** A call whose caller stopped waiting, and what it holds. */
 interface Abandoned {
@@ -84,55 +34,75 @@ interface Abandoned {
 
 /**
  * Invariant: an instance is idle, lent, or draining; idle ones wait beside waiting callers only where these wait for
- * resources; at most `maximum` are alive or being made. Callers are served by priority, then in the order they came.
+ * resources; at most `maximum` are alive or being made, beside replacements for some of them. Callers are served by
+ * priority, then in the order they came. What is recycled serves until its replacement is ready.
  */
 export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #options: ModelPoolOptions<I>;
-  readonly #telemetry: Telemetry;
+  readonly #journal: PoolJournal;
+  readonly #restarts = new RestartLimit();
+  #generation: Generation<I>;
+  /** Still in use by somebody. */
+  readonly #older = new Set<Generation<I>>();
+  #lentBefore = 0;
   readonly #alive = new Set<I>();
-  /** The longest idle first; the latest used is lent first. */
-  readonly #idle: { readonly instance: I; readonly since: number }[] = [];
+  readonly #idle: IdleInstances<I>;
   readonly #draining = new Set<I>();
-  readonly #recycling = new Set<I>();
+  /** Replaced while busy: they go when they come back. */
+  readonly #leaving = new Set<I>();
+  /** Given up in a call whose thread goes on. */
+  readonly #hung = new Set<I>();
   readonly #queue: WaitQueue<InstanceLease<I>>;
   readonly #seat: Seat | undefined;
   /** Instances on their way. They end before what they join does. */
   readonly #making = new Set<Promise<void>>();
-  #timer: Timer | undefined;
+  /** Replacements on their way, by what they replace; `undefined` for all. */
+  readonly #replacing = new Map<I | undefined, Promise<void>>();
   #closed: CoremlxError | undefined;
-  #counts = { lent: 0, created: 1, replaced: 0, recycled: 0, retired: 0, abandoned: 0 };
 
   constructor(options: ModelPoolOptions<I>) {
     this.#options = options;
-    this.#telemetry = options.telemetry ?? silent;
+    this.#journal = new PoolJournal(options);
+    this.#generation = this.#openGeneration(options);
+    this.#idle = new IdleInstances({
+      idleMs: options.idleMs,
+      // What the owner loaded the others use; and loading all anew costs more than one that waits.
+      mayRetire: (instance) => instance !== this.#generation.owner && this.#alive.size > 1,
+      onRetire: (instance) => this.#retire(instance),
+    });
     this.#queue = new WaitQueue({
       limit: options.queueLimit,
       timeoutMs: options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
       onLeave: () => this.#seat?.notify(),
     });
     this.#seat = options.join?.(this.#contender());
-    this.#alive.add(options.first);
-    this.#idle.push({ instance: options.first, since: performance.now() });
+    this.#admit(options.first);
+    this.#idle.push(options.first);
+  }
+
+  /** Those in service. */
+  get instances(): Iterable<I> {
+    return this.#alive;
+  }
+
+  /** Some are on their way out: replacements come, or what was loaded before is still in use. */
+  get isReplacing(): boolean {
+    return this.#replacing.size > 0 || this.#older.size > 0;
   }
 
   get stats(): ModelPoolStats {
-    const { lent, created, replaced, recycled, retired, abandoned } = this.#counts;
     const { waiting, highWater, refused, timedOut } = this.#queue.stats;
     return {
       maximum: this.#options.maximum,
       queueLimit: this.#options.queueLimit,
       instances: this.#alive.size,
-      busy: this.#alive.size - this.#idle.length - this.#draining.size,
-      idle: this.#idle.length,
+      busy: this.#alive.size - this.#idle.size - this.#draining.size,
+      idle: this.#idle.size,
       draining: this.#draining.size,
       waiting,
       waitingHighWater: highWater,
-      lent,
-      created,
-      replaced,
-      recycled,
-      retired,
-      abandonedThreads: abandoned,
+      ...this.#journal.stats,
+      abandonedThreads: this.#hung.size,
       refused,
       timedOut,
       ...(this.#seat && { seat: this.#seat.stats }),
@@ -147,11 +117,12 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const { signal, priority = 0 } = options;
     if (this.#closed) return Promise.reject(this.#closed);
     if (signal?.aborted) return Promise.reject(interrupted());
+    if (options.isFresh && this.#replacing.size > 0) {
+      return Promise.all(this.#replacing.values()).then(() => this.acquire({ signal, priority }));
+    }
     const ready = this.acquireIdle();
     if (ready) return Promise.resolve(ready);
-    if (this.#alive.size === 0 && this.#counts.abandoned > this.#options.maxAbandoned) {
-      return Promise.reject(this.#exhausted());
-    }
+    if (this.#alive.size === 0 && this.#isExhausted) return Promise.reject(this.#exhausted());
     const promise = this.#queue.wait({ signal, priority });
     this.#grow();
     this.#seat?.notify();
@@ -163,43 +134,135 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     return this.#seat === undefined ? this.#lendIdle() : this.#lendInTurn(this.#seat);
   }
 
-  /** Replaces an instance at its return: after a surface error, or when its memory grows. */
-  recycle(instance: I): void {
-    if (this.#alive.has(instance) && instance !== this.#options.first) this.#recycling.add(instance);
+  /**
+   * Puts a fresh instance in the place of one that still works. Where instances share what one of them loaded, memory
+   * comes back only when all of them go: then the model is loaded once more, and all are replaced.
+   */
+  recycle(instance: I, reason: RecycleReason): void {
+    if (!this.#alive.has(instance)) return;
+    if (this.#generation.owner !== undefined) this.recycleAll(reason);
+    else this.#startReplacing(instance, () => this.#replace(instance, reason));
+  }
+
+  /** The same for all of them. */
+  recycleAll(reason: RecycleReason): void {
+    const { reload } = this.#options;
+    if (this.#generation.owner === undefined) {
+      for (const instance of this.#alive) this.recycle(instance, reason);
+    } else if (reload && !this.#isExhausted) {
+      this.#startReplacing(undefined, () => this.#renew(reload, reason));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed", { details: { stage: "closing" } });
-    clearTimeout(this.#timer);
+    this.#restarts[Symbol.dispose]();
     this.#queue.turnAway(this.#closed);
     this.#seat?.leave();
-    const { first } = this.#options;
-    const guests = [...this.#alive].filter((instance) => instance !== first);
-    const hung = this.#counts.abandoned > 0;
     this.#alive.clear();
-    this.#idle.length = 0;
-    await Promise.all([...guests.map((instance) => instance[Symbol.asyncDispose]()), ...this.#making]);
-    // A hung thread may still read what the first instance owns: then it has to stay.
-    if (hung) first.abandon();
-    else await first[Symbol.asyncDispose]();
+    this.#idle.clear();
+    await Promise.all([...this.#making, ...this.#replacing.values()]);
+    await Promise.all([this.#generation, ...this.#older].map((generation) => generation.close(this.#hung)));
+  }
+
+  #openGeneration(source: InstanceSource<I>): Generation<I> {
+    const generation: Generation<I> = new Generation(source, {
+      isShared: this.#options.areIndependent !== true,
+      onOver: () => this.#older.delete(generation),
+    });
+    return generation;
+  }
+
+  #admit(instance: I): void {
+    this.#alive.add(instance);
+    instance.onEnd = () => this.#noteEnd(instance);
+  }
+
+  #startReplacing(what: I | undefined, work: () => Promise<void>): void {
+    if (this.#closed || this.#replacing.has(what) || this.#restarts.waitMs > 0) return;
+    const replacing = work()
+      .catch((error: unknown) => this.#noteFailedLoad(error))
+      .finally(() => this.#replacing.delete(what));
+    this.#replacing.set(what, replacing);
+  }
+
+  async #replace(instance: I, reason: RecycleReason): Promise<void> {
+    const generation = this.#generation;
+    if (generation.create === undefined) return;
+    const fresh = await generation.make(generation.create);
+    this.#restarts.loadSucceeded();
+    this.#leave(instance, reason);
+    // The one it is for may have broken meanwhile, and others may have come in its place.
+    const hasRoom = this.#alive.size + this.#making.size < this.#options.maximum;
+    if (this.#closed || !hasRoom) await generation.dismiss(fresh);
+    else this.#welcome(fresh);
+  }
+
+  async #renew(reload: () => Promise<InstanceSource<I>>, reason: RecycleReason): Promise<void> {
+    const source = await reload();
+    this.#restarts.loadSucceeded();
+    if (this.#closed) return source.first[Symbol.asyncDispose]();
+    const old = this.#generation;
+    const release = old.hold();
+    this.#older.add(old);
+    this.#generation = this.#openGeneration(source);
+    this.#lentBefore = this.#journal.lent;
+    for (const instance of this.#alive) this.#leave(instance, reason);
+    this.#welcome(source.first);
+    this.#grow();
+    try {
+      await this.#options.onReload?.(source.first);
+    } finally {
+      release();
+    }
+  }
+
+  #welcome(fresh: I): void {
+    this.#admit(fresh);
+    this.#journal.made(fresh, this.#alive.size);
+    this.#takeBack(fresh);
+  }
+
+  #leave(instance: I, reason: RecycleReason): void {
+    if (!this.#alive.has(instance)) return;
+    this.#journal.recycled(instance, reason);
+    this.#putOut(instance);
+  }
+
+  #retire(instance: I): void {
+    this.#journal.retired(instance, this.#options.idleMs);
+    this.#putOut(instance);
+  }
+
+  /** Out of service in good order: now where it is idle, else when it comes back. */
+  #putOut(instance: I): void {
+    this.#alive.delete(instance);
+    this.#draining.delete(instance);
+    if (this.#idle.take(instance)) this.#dismiss(instance);
+    else this.#leaving.add(instance);
+  }
+
+  #dismiss(instance: I): void {
+    const generation = [this.#generation, ...this.#older].find((each) => each.has(instance));
+    void generation?.dismiss(instance);
   }
 
   #lendIdle(grant?: Grant): InstanceLease<I> | undefined {
     const ready = this.#idle.pop();
-    return ready && this.#lend(ready.instance, grant);
+    return ready && this.#lend(ready, grant);
   }
 
   /** For a call that need not wait, also not for those of other models. */
   #lendInTurn(seat: Seat): InstanceLease<I> | undefined {
-    if (this.#idle.length === 0 || this.#queue.size > 0) return undefined;
+    if (this.#idle.size === 0 || this.#queue.size > 0) return undefined;
     const grant = seat.tryTake();
     return grant && this.#lendIdle(grant);
   }
 
   #contender(): Contender {
     const isWaiting = () => this.#queue.size > 0;
-    const isReady = () => isWaiting() && this.#idle.length > 0;
+    const isReady = () => isWaiting() && this.#idle.size > 0;
     return {
       get isWaiting() {
         return isWaiting();
@@ -216,7 +279,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   }
 
   #lend(instance: I, grant?: Grant): InstanceLease<I> {
-    this.#counts.lent++;
+    this.#journal.lent++;
+    instance.served++;
     let isOver = false;
     const end = (then: () => void) => {
       if (isOver) return;
@@ -229,10 +293,15 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       [Symbol.dispose]: () =>
         end(() => {
           // The instance first: when the grant's end lets somebody have their turn, this model has an instance for it.
-          this.#takeBack(instance);
+          this.#return(instance);
           grant?.end();
         }),
     };
+  }
+
+  #return(instance: I): void {
+    if (!instance.isEnded) this.#restarts.survived();
+    this.#takeBack(instance);
   }
 
   #drain(instance: I, { call, onOver, grant }: Abandoned): void {
@@ -258,100 +327,111 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   }
 
   #giveUp(instance: I): void {
-    if (instance.isKillable) {
-      this.#alive.delete(instance);
-      this.#counts.replaced++;
-      instance.abandon();
-      this.#grow();
-      return;
-    }
-    this.#counts.abandoned++;
+    // One that is leaving has its replacement.
+    const isReplaced = this.#leaving.delete(instance);
     this.#alive.delete(instance);
-    this.#telemetry.log("error", "A prediction hangs: its worker is given up and replaced", {
-      abandonedThreads: this.#counts.abandoned,
-    });
-    // Not terminated: the call's late completion must still be heard, to release its memory.
-    if (this.#counts.abandoned > this.#options.maxAbandoned) {
-      this.#queue.turnAway(this.#exhausted());
-      return;
-    }
-    this.#counts.replaced++;
-    this.#grow();
+    if (instance.isKillable) {
+      instance.abandon();
+      this.#dismiss(instance);
+    } else this.#hung.add(instance); // not terminated: its late completion must be heard, to release the call's memory
+    if (!isReplaced) this.#journal.poisoned(instance, this.#hung.size);
+    if (!this.#isExhausted) return this.#grow();
+    this.#options.onExhausted?.(`${this.#hung.size} threads hang`);
+    this.#queue.turnAway(this.#exhausted());
   }
 
   /** A thread that was given up has come to an end after all. */
   #welcomeBack(instance: I): void {
-    this.#counts.abandoned--;
-    if (instance !== this.#options.first || this.#closed) return void instance[Symbol.asyncDispose]();
-    this.#alive.add(instance);
+    this.#hung.delete(instance);
+    if (this.#closed || instance !== this.#generation.owner) {
+      this.#dismiss(instance);
+      return this.#grow(); // there may be room for a thread again
+    }
+    // What it loaded is in use: it has to stay, and another goes in its place.
+    this.#admit(instance);
+    if (this.#alive.size > this.#options.maximum) {
+      const surplus = this.#idle.oldest ?? [...this.#alive].find((other) => other !== instance);
+      if (surplus) this.#retire(surplus);
+    }
     this.#takeBack(instance);
   }
 
+  /** Its process died while nobody used it; a busy one is seen to when it comes back. */
+  #noteEnd(instance: I): void {
+    if (this.#idle.take(instance)) this.#lose(instance);
+  }
+
+  #lose(instance: I): void {
+    this.#alive.delete(instance);
+    this.#restarts.crashed();
+    this.#journal.crashed(instance, this.#hung.size);
+    this.#dismiss(instance);
+    this.#grow();
+  }
+
   #takeBack(instance: I): void {
-    if (!this.#alive.has(instance)) return;
-    if (instance.isEnded || this.#recycling.delete(instance)) {
-      this.#counts[instance.isEnded ? "replaced" : "recycled"]++;
-      this.#alive.delete(instance);
-      void instance[Symbol.asyncDispose]();
-      this.#grow();
+    if (!this.#alive.has(instance)) {
+      if (this.#leaving.delete(instance)) this.#dismiss(instance);
       return;
     }
+    if (instance.isEnded) return this.#lose(instance);
+    if (this.#options.recycleAfter !== undefined) this.#considerCount(instance, this.#options.recycleAfter);
     const next = this.#seat === undefined ? this.#queue.takeNext() : undefined;
     if (next) return next.resolve(this.#lend(instance));
-    this.#idle.push({ instance, since: performance.now() });
-    this.#scheduleRetirement();
+    this.#idle.push(instance);
     this.#seat?.notify();
   }
 
-  /** One more instance, where callers wait and there is room. */
+  #considerCount(instance: I, limit: number): void {
+    const isShared = this.#generation.owner !== undefined;
+    const served = isShared ? this.#journal.lent - this.#lentBefore : instance.served;
+    if (served >= limit) this.recycle(instance, "count");
+  }
+
+  /** One more instance, where callers wait or none is left, and there is room. */
   #grow(): void {
-    const { create, maximum } = this.#options;
-    if (this.#closed || create === undefined || this.#queue.size <= this.#idle.length + this.#making.size)
+    const { maximum, reload } = this.#options;
+    if (this.#isExhausted) return; // one more thread might hang as well
+    const wanted = Math.max(this.#queue.size - this.#idle.size, this.#alive.size === 0 ? 1 : 0);
+    if (this.#closed || wanted <= this.#making.size || this.#alive.size + this.#making.size >= maximum)
       return;
-    if (this.#alive.size + this.#making.size >= maximum) return;
-    const made = this.#make(create).finally(() => this.#making.delete(made));
-    this.#making.add(made);
+    const generation = this.#generation;
+    if (this.#restarts.waitMs > 0) this.#restarts.later(() => this.#grow());
+    else if (generation.create !== undefined) {
+      const made = this.#make(generation, generation.create).finally(() => this.#making.delete(made));
+      this.#making.add(made);
+    } else if (reload && this.#alive.size === 0) {
+      this.#startReplacing(undefined, () => this.#renew(reload, "other"));
+    }
   }
 
-  async #make(create: () => Promise<I>): Promise<void> {
+  async #make(generation: Generation<I>, create: () => Promise<I>): Promise<void> {
     try {
-      const instance = await create();
-      if (this.#closed) return await instance[Symbol.asyncDispose]();
-      this.#counts.created++;
-      this.#alive.add(instance);
-      this.#takeBack(instance);
+      const instance = await generation.make(create);
+      this.#restarts.loadSucceeded();
+      if (this.#closed || generation !== this.#generation) await generation.dismiss(instance);
+      else this.#welcome(instance);
     } catch (error) {
-      this.#telemetry.log("error", "Cannot make another instance", { reason: messageOf(error) });
-      if (this.#alive.size === 0) this.#queue.turnAway(error);
+      this.#noteFailedLoad(error);
     }
   }
 
-  #scheduleRetirement(): void {
-    if (this.#timer || this.#alive.size < 2) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#retireIdle();
-    }, this.#options.idleMs);
-    this.#timer.unref();
+  #noteFailedLoad(error: unknown): void {
+    if (this.#closed) return;
+    this.#restarts.loadFailed();
+    const { failures, waitMs } = this.#restarts;
+    this.#journal.notMade(error, { failures, retryAfterMs: Math.ceil(waitMs) });
+    if (this.#alive.size === 0) this.#queue.turnAway(error);
   }
 
-  #retireIdle(): void {
-    const oldest = performance.now() - this.#options.idleMs;
-    for (const entry of this.#idle.filter(
-      ({ instance, since }) => instance !== this.#options.first && since <= oldest,
-    )) {
-      this.#idle.splice(this.#idle.indexOf(entry), 1);
-      this.#alive.delete(entry.instance);
-      this.#counts.retired++;
-      void entry.instance[Symbol.asyncDispose]();
-    }
-    if (this.#idle.some(({ instance }) => instance !== this.#options.first)) this.#scheduleRetirement();
+  get #isExhausted(): boolean {
+    return this.#hung.size > this.#options.maxAbandoned;
   }
 
   #exhausted(): CoremlxError {
     return new CoremlxError(
       "UNAVAILABLE",
-      `Cannot predict: ${this.#counts.abandoned} threads of this model hang, more than ${this.#options.maxAbandoned}`,
+      `Cannot predict: ${this.#hung.size} threads of this model hang, more than ${this.#options.maxAbandoned}`,
       { hint: "Start again; --isolation process survives hangs and crashes" },
     );
   }

@@ -196,14 +196,8 @@ export class ResourceScheduler implements Disposable {
         this.#ledger.hang(claim.demand);
         hold = setTimeout(
           () => {
-            this.#telemetry.log(
-              "warn",
-              "A call that was given up has not ended: what it takes is lent again",
-              {
-                model: claim.model,
-                afterMs: this.#options.hungHoldMs,
-              },
-            );
+            const { hungHoldMs: afterMs } = this.#options;
+            this.#telemetry.log("warn", "resources lent again", { model: claim.model, afterMs });
             recover(false);
           },
           Math.min(this.#options.hungHoldMs, longestTimerMs),

@@ -68,16 +68,20 @@ class WorkerChannel implements Channel {
 /** What of a child's last words is kept for the error. */
 const keptOutputBytes = 4_096;
 
-class ChildChannel implements Channel {
+export class ChildChannel implements Channel {
   readonly sharesMemory = false;
   readonly mailbox = undefined;
-  readonly #child: Bun.Subprocess<"ignore", "ignore", "pipe">;
+  readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   #lastWords = "";
 
-  constructor({ onReply, onEnd }: ChannelEvents) {
-    this.#child = Bun.spawn([...programCommand(), childArgument], {
+  /** `command` is what answers: this program, or what a test brings. */
+  constructor(
+    { onReply, onEnd }: ChannelEvents,
+    command: readonly string[] = [...programCommand(), childArgument],
+  ) {
+    this.#child = Bun.spawn([...command], {
       stdin: "ignore",
-      stdout: "ignore",
+      stdout: "pipe",
       stderr: "pipe",
       serialization: "advanced",
       // The child passes on what it is given; of the environment it needs nothing but its folders.
@@ -86,17 +90,21 @@ class ChildChannel implements Channel {
         void this.#listened.then(() => onEnd(this.#death(code, signal)));
       },
     });
-    this.#listened = this.#listen();
+    this.#listened = Promise.all([this.#listen(this.#child.stdout), this.#listen(this.#child.stderr)]);
   }
 
-  readonly #listened: Promise<void>;
+  readonly #listened: Promise<unknown>;
 
   get pid(): number {
     return this.#child.pid;
   }
 
   post(envelope: Envelope): void {
-    this.#child.send(envelope);
+    try {
+      this.#child.send(envelope);
+    } catch {
+      // It has just ended: that comes through onExit, and with it the end of every call.
+    }
   }
 
   terminate(): void {
@@ -107,9 +115,9 @@ class ChildChannel implements Channel {
     this.#child.unref();
   }
 
-  async #listen(): Promise<void> {
+  async #listen(output: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
-    for await (const chunk of this.#child.stderr) {
+    for await (const chunk of output) {
       this.#lastWords = (this.#lastWords + decoder.decode(chunk, { stream: true })).slice(-keptOutputBytes);
     }
   }

@@ -41,6 +41,12 @@ export class ModelService {
   #running: Running | undefined;
   readonly #views = new MemoryViews();
   #last: RepeatableRun | undefined;
+  readonly #openEngine: typeof openEngine;
+
+  /** Tests bring an engine of their own. */
+  constructor(open: typeof openEngine = openEngine) {
+    this.#openEngine = open;
+  }
 
   async answer(request: Request): Promise<unknown> {
     switch (request.type) {
@@ -61,7 +67,7 @@ export class ModelService {
 
   async #load(request: LoadRequest): Promise<LoadReply> {
     this.#assertEmpty();
-    const engine = await openEngine(request.engine);
+    const engine = await this.#openEngine(request.engine);
     try {
       const found = await this.#loadWith(engine, request);
       const { loaded, close } = found;

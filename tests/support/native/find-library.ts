@@ -1,5 +1,6 @@
 // A process that finds the library of an embedded description (JSON: cacheDir, embedded) and prints what it found.
 
+import type { LogFields } from "../../../src/core/telemetry.ts";
 import { messageOf } from "../../../src/core/errors.ts";
 import type { EmbeddedLibrary } from "../../../src/native/embedded.ts";
 import { findOnnxRuntime } from "../../../src/native/library.ts";
@@ -11,7 +12,10 @@ const { cacheDir, embedded } = JSON.parse(process.argv[2] ?? "") as {
 };
 const warnings: string[] = [];
 try {
-  const telemetry = { log: (_level: string, message: string) => void warnings.push(message) };
+  const telemetry = {
+    log: (_level: string, _event: string, fields?: LogFields) =>
+      void warnings.push(String(fields?.["reason"])),
+  };
   const found = await findOnnxRuntime({ cacheDir, embedded, telemetry });
   using runtime = OnnxRuntime.open(found.path);
   process.stdout.write(JSON.stringify({ ...found, version: runtime.version, warnings }));

@@ -7,6 +7,8 @@ export class Member implements PoolMember {
   isKillable = false;
   isDisposed = false;
   isAbandoned = false;
+  served = 0;
+  onEnd: (() => void) | undefined;
   readonly name: string;
 
   constructor(name: string) {

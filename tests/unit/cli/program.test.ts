@@ -142,7 +142,9 @@ describe("commands, in this process", () => {
     const { code, stdout, stderr } = await runHere(["infer", digitsPackage, ...args], io);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^portable · cpu · .* · predict /);
-    expect(stderr).toMatch(/^debug: loading .*\ndebug: loaded .*\ndebug: predicting .*\nwrote out\n$/);
+    expect(stderr).toMatch(
+      /^debug: loading .*\ndebug: model loaded .*\ndebug: predicting .*\nwrote out\ndebug: model closed .*\n$/,
+    );
     expect(JSON.parse(readFileSync(join(out, "outputs.json"), "utf8"))).toHaveProperty("classLabel", "7");
   });
 

@@ -55,3 +55,17 @@ test("there is no slope without two different x", () => {
   window.clear();
   expect(window.count).toBe(0);
 });
+
+test("the fit is 1 on a line, three quarters at most for a step, and nothing without a line", () => {
+  const line = new SlopeWindow();
+  const step = new SlopeWindow();
+  const flat = new SlopeWindow();
+  for (let x = 0; x < 100; x++) {
+    line.add(x, 5 - 3 * x);
+    step.add(x, x < 50 ? 1 : 2);
+    flat.add(x, 7);
+  }
+  expect(line.fit).toBeCloseTo(1, 12);
+  expect(step.fit).toBeCloseTo(0.75, 3);
+  expect([flat.fit, new SlopeWindow().fit]).toEqual([0, 0]);
+});

@@ -7,9 +7,9 @@ import { metersOf, noMeters, silent, type Telemetry, withMeters } from "../../..
 test("a telemetry with nothing but a log is enough", () => {
   const events: unknown[][] = [];
   const telemetry: Telemetry = { log: (...event) => void events.push(event) };
-  telemetry.log("warn", "something happened", { model: "m", count: 3 });
+  telemetry.log("warn", "instance made", { model: "m", instances: 3 });
   metersOf(telemetry).counter("coremlx_inference_success_total", { model: "m" }).add();
-  expect(events).toEqual([["warn", "something happened", { model: "m", count: 3 }]]);
+  expect(events).toEqual([["warn", "instance made", { model: "m", instances: 3 }]]);
 });
 
 test("the meters of nobody take everything and keep nothing", () => {
@@ -18,15 +18,15 @@ test("the meters of nobody take everything and keep nothing", () => {
   meters.counter("coremlx_compile_cache_hits_total").raiseTo(5);
   meters.gauge("coremlx_thermal_state").set(1);
   meters.histogram("coremlx_inference_queue_duration_seconds", { model: "m" }).observe(1);
-  silent.log("info", "nothing");
+  silent.log("info", "model closed");
   expect(meters).toBe(noMeters);
 });
 
 test("a log and meters join into one telemetry", () => {
   const events: string[] = [];
   const joined = withMeters({ log: (level, message) => void events.push(`${level} ${message}`) }, noMeters);
-  joined.log("info", "hello");
-  expect({ events, meters: joined.meters }).toEqual({ events: ["info hello"], meters: noMeters });
+  joined.log("info", "model closed");
+  expect({ events, meters: joined.meters }).toEqual({ events: ["info model closed"], meters: noMeters });
 });
 
 test("names carry the prefix, and the base unit or _total where they have one", () => {

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { CoremlxError } from "../../../src/core/errors.ts";
 import { numbersOf } from "../../../src/core/tensor.ts";
 import type { FeatureType, ModelDescription } from "../../../src/core/model.ts";
+import type { LogFields } from "../../../src/core/telemetry.ts";
 import { limitsOf } from "../../../src/formats/limits.ts";
 import { parseCompiledData, parseStageNames } from "../../../src/formats/compiled-data.ts";
 import { parseMetadata } from "../../../src/formats/compiled-metadata.ts";
@@ -37,7 +38,8 @@ function withFiles<T>(
   const warnings: string[] = [];
   using model = openCompiledModel(writeFiles(folder.path, files), {
     telemetry: {
-      log: (level, message, fields) => void warnings.push(`${level}: ${message}: ${fields?.["reason"]}`),
+      log: (level, message, fields?: LogFields) =>
+        void warnings.push(`${level}: ${message}: ${fields?.["reason"]}`),
     },
   });
   return use(model, warnings);

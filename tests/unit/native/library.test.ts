@@ -14,6 +14,7 @@ import {
 import { dirname, join } from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
 import type { EmbeddedLibrary } from "../../../src/native/embedded.ts";
+import type { LogFields } from "../../../src/core/telemetry.ts";
 import { embeddedNotices, embeddedOnnxRuntime } from "../../../src/native/embedded.ts";
 import { findOnnxRuntime, locateOnnxRuntime } from "../../../src/native/library.ts";
 import { libraryPath, testFile } from "../../support/onnxruntime.ts";
@@ -41,7 +42,10 @@ writeFileSync(
 
 async function find(cacheDir: string, library: EmbeddedLibrary = embedded) {
   const warnings: string[] = [];
-  const telemetry = { log: (_level: string, message: string) => void warnings.push(message) };
+  const telemetry = {
+    log: (_level: string, _event: string, fields?: LogFields) =>
+      void warnings.push(String(fields?.["reason"])),
+  };
   return { ...(await findOnnxRuntime({ cacheDir, embedded: library, telemetry })), warnings };
 }
 

@@ -317,17 +317,18 @@ describe("probes", () => {
     return made;
   }
 
-  test("are announced, so that the pool can take a fresh instance, and close the breaker", async () => {
+  test("find fresh instances: each opening by faults is announced before", async () => {
     let announced = 0;
-    const { breaker } = await opened({ onProbe: () => void announced++ });
-    const isProbe = await breaker.run(async (pass) => pass.isProbe);
-    expect({ isProbe, announced, state: breaker.state }).toEqual({
-      isProbe: true,
-      announced: 1,
-      state: "closed",
-    });
-    expect(await breaker.run(async (pass) => pass.isProbe)).toBe(false);
+    const { breaker, clock } = await opened({ onOpen: () => void announced++ });
     expect(announced).toBe(1);
+    await fail(breaker);
+    expect(announced).toBe(2);
+    clock.nowMs += 10_000;
+    expect(await breaker.run(async (pass) => pass.isProbe)).toBe(true);
+    expect({ announced, state: breaker.state }).toEqual({ announced: 2, state: "closed" });
+    breaker.trip("maintenance");
+    breaker.restore({ ...breaker.save(), isHeld: false });
+    expect({ announced, state: breaker.state }).toEqual({ announced: 2, state: "open" });
   });
 
   test("are as few as set; the rest is told to come back soon", async () => {
@@ -389,20 +390,51 @@ describe("probes", () => {
     await settle();
     expect(breaker.state).toBe("open");
   });
+});
 
-  test("whose announcement fails are none: the next call is", async () => {
-    let isFirst = true;
-    const { breaker } = await opened({
-      onProbe() {
-        if (isFirst) {
-          isFirst = false;
-          throw new CoremlxError("OVERLOADED", "no room for an instance");
-        }
-      },
-    });
-    expect(() => breaker.before()).toThrow("no room for an instance");
-    expect(breaker.stats).toMatchObject({ state: "open", probes: 0 });
-    expect(breaker.before().isProbe).toBe(true);
+describe("opened for what calls cannot tell", () => {
+  test("it lets a probe through when its time is over, and closes after its success", async () => {
+    let announced = 0;
+    const { breaker, clock } = make({ onOpen: () => void announced++ });
+    const early = breaker.before();
+    breaker.open("5 threads hang");
+    breaker.open("6 threads hang");
+    expect(refusal(breaker).message).toContain("is open (5 threads hang)");
+    expect(breaker.stats).toMatchObject({ state: "open", trips: 1, retryAfterMs: 5_000 });
+    breaker.success(early);
+    await settle();
+    expect({ state: breaker.state, announced }).toEqual({ state: "open", announced: 1 });
+    clock.nowMs += 5_000;
+    expect(await breaker.run(async (pass) => pass.isProbe)).toBe(true);
+    expect(breaker.state).toBe("closed");
+  });
+
+  test("a probe that fails doubles the wait, as after faults", async () => {
+    const { breaker, clock } = make();
+    breaker.open("5 threads hang");
+    clock.nowMs += 5_000;
+    await fail(breaker);
+    expect(breaker.stats).toMatchObject({ state: "open", reason: "a probe failed", retryAfterMs: 10_000 });
+  });
+
+  test("while it tries, it opens again and the probe under way says nothing more", async () => {
+    const { breaker, clock } = make();
+    breaker.open("5 threads hang");
+    clock.nowMs += 5_000;
+    const probe = breaker.before();
+    await settle();
+    breaker.open("6 threads hang");
+    breaker.success(probe);
+    await settle();
+    expect(breaker.stats).toMatchObject({ state: "open", reason: "6 threads hang", retryAfterMs: 10_000 });
+  });
+
+  test("a trip by hand is not loosened", () => {
+    const { breaker, clock } = make();
+    breaker.trip("maintenance");
+    breaker.open("5 threads hang");
+    clock.nowMs += 3_600_000;
+    expect(refusal(breaker).message).toContain("maintenance");
   });
 });
 
@@ -587,8 +619,8 @@ test("changes of state are logged with what led to them", async () => {
   const reason = "2 faults in a row";
   expect(events).toEqual([
     ["warn", "circuit breaker open", { model: "m", reason, retryAfterMs: 5_000 }],
-    ["info", "circuit breaker half-open", { model: "m", reason, retryAfterMs: undefined }],
-    ["info", "circuit breaker closed", { model: "m", reason: undefined, retryAfterMs: undefined }],
+    ["info", "circuit breaker half-open", { model: "m", reason }],
+    ["info", "circuit breaker closed", { model: "m" }],
   ]);
 });
 

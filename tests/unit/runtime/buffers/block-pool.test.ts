@@ -27,6 +27,7 @@ function paperPool(
     quarantineCount: 100,
     revokesViews: false,
     now: () => 0,
+    name: "paper",
     action: "Cannot lend paper",
     ...options,
     source: { blockBytes: (bytes) => bytes, create: () => new PaperBlock(), ...source },

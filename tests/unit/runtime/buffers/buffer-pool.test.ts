@@ -446,7 +446,7 @@ describe("in debug", () => {
     await collected(() => pool.stats.leaked >= 10);
     expect(logged[0]).toMatchObject({
       level: "warn",
-      message: "A buffer was never returned to its pool",
+      message: "buffer leaked",
       key: "float32 4",
       acquiredAt: expect.stringContaining("leak"),
     });

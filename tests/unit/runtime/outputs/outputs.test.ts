@@ -352,7 +352,7 @@ describe("the guard", () => {
     const { leaked } = store.stats.mapped;
     expect(leaked).toBeGreaterThanOrEqual(10);
     expect(publishedIn(folder).filter((name) => !name.startsWith("."))).toHaveLength(20 - leaked);
-    expect(logged[0]).toEqual({ level: "warn", message: "A mapped output was never returned", bytes: 2_000 });
+    expect(logged[0]).toEqual({ level: "warn", message: "mapped output leaked", bytes: 2_000 });
     store[Symbol.dispose]();
     expect(store.stats.mapped.lentCount).toBe(20 - leaked);
     expect(readdirSync(folder)).toEqual([]);
