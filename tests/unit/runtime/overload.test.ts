@@ -73,13 +73,15 @@ describe("far more than a model can answer", () => {
     using folder = tempFolder();
     await using session = await openSession();
     const model = await session.load(writeFaultModel(join(folder.path, "m.mlpackage"), 8));
-    // Runs of some 100 ms, so that a run may take more than that; the second call has to wait for one of them.
-    await model.predict(inputs(20_000));
-    await model.predict(inputs(20_000));
-    const first = model.predict(inputs(20_000));
-    const late = await rejectionOf(model.predict(inputs(20_000), { timeoutMs: 150 }));
-    expect(late).toMatchObject({ code: "DEADLINE", details: { timeoutMs: 150, stage: "waiting" } });
-    await first;
+    const patient = { timeoutMs: 60_000 };
+    const runs: number[] = [];
+    for (let i = 0; i < 3; i++) runs.push((await model.predictTimed(slow, patient)).runMs);
+    const ahead = model.predict(slow, patient);
+    // Time enough to see the end of the one ahead of it, but not for a run after that.
+    const timeoutMs = 1.6 * Math.min(...runs);
+    const late = await rejectionOf(model.predict(slow, { timeoutMs }));
+    expect(late).toMatchObject({ code: "DEADLINE", details: { timeoutMs, stage: "waiting" } });
+    await ahead;
     // What is started and given up goes into quarantine.
     expect(model.stats.quarantine).toMatchObject({ entered: 0 });
     expect(model.stats.breaker).toMatchObject({ trips: 0 });
