@@ -4,7 +4,7 @@
 import { CoremlxError } from "../../../src/core/errors.ts";
 import { type FeatureValues, isTensor, tensorOf, type Tensor, zeros } from "../../../src/core/tensor.ts";
 import { randomSource } from "../../../src/codecs/generate.ts";
-import type { Session, SessionModel } from "../../../src/runtime/session.ts";
+import type { Prediction, Session, SessionModel } from "../../../src/runtime/session.ts";
 import { tableSize } from "../fault-model.ts";
 import { crashTrips, lateTrips, patternByte } from "./faulty-instance.ts";
 
@@ -48,9 +48,9 @@ export interface FaultTally {
 const endless = 1_000_000_000;
 const patienceMs: Readonly<Record<Kind, number>> = {
   normal: 5_000,
-  hang: 100,
+  hang: 200,
   error: 5_000,
-  late: 60,
+  late: 200,
   kernel: 12,
   crash: 5_000,
 };
@@ -73,9 +73,11 @@ export async function loadWithFaults(options: FaultLoadOptions): Promise<FaultTa
   const { calls = Number.POSITIVE_INFINITY } = options;
   let id = 0;
   const caller = async () => {
-    const x = zeros("float32", [options.size, options.size]);
+    const own = zeros("float32", [options.size, options.size]);
     while (performance.now() < endMs && id < calls) {
       const kind = pickKind(options.share, next() / 2 ** 32);
+      // Large arrays are lent as they are: one that a late completion defaces is not used again.
+      const x = kind === "late" ? zeros("float32", own.shape) : own;
       await makeCall(options.model, { id: ++id, kind, x, luck: next() / 2 ** 32 }, tally);
     }
   };
@@ -144,19 +146,26 @@ async function makeCall(model: SessionModel, call: Call, tally: Tally): Promise<
   ]);
   // A kernel is given up at any moment of its run. What is to be given up while it runs goes first in the queue.
   const timeoutMs = kind === "kernel" ? 1 + luck * patienceMs.kernel : patienceMs[kind];
-  const prediction = model.predict(inputs, { timeoutMs, priority: timeoutMs < patienceMs.normal ? 1 : 0 });
+  const callOptions = { timeoutMs, priority: timeoutMs < patienceMs.normal ? 1 : 0 };
+  // Every other answer lies in memory of the pools, the rest in memory of its own.
+  const isLeased = id % 2 === 0;
+  const prediction = isLeased
+    ? model.predictLeased(inputs, callOptions)
+    : model.predictTimed(inputs, callOptions);
   const what = `${kind} call ${id}`;
   let ending: string;
   try {
-    const outputs = await orLost(prediction, timeoutMs + lostAfterMs);
-    if (outputs === undefined) {
+    const answer = await orLost<Prediction & Partial<Disposable>>(prediction, timeoutMs + lostAfterMs);
+    if (answer === undefined) {
       tally.note("lost", what);
       return;
     }
+    const { outputs } = answer;
     ending = "answered";
     tally.answered++;
     if (isDefaced(outputs)) tally.note("defaced", what);
     else if (!isAnswerTo({ x, trips, index }, outputs)) tally.note("wrong", what);
+    answer[Symbol.dispose]?.();
   } catch (error) {
     ending = error instanceof CoremlxError ? error.code : String(error);
     if (!endingsOf[kind].includes(ending)) tally.note("odd", `${what}: ${String(error)}`);
