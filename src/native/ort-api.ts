@@ -2,7 +2,7 @@
 
 import { dlopen, type FFIFunction, linkSymbols, type Pointer, read } from "bun:ffi";
 import { CoremlxError, type ErrorCode, messageOf } from "../core/errors.ts";
-import { setNativeEnvironment } from "./libc.ts";
+import { setNativeEnvironment, returnLargeBlocks } from "./libc.ts";
 import { PointerTable, readCString } from "./memory.ts";
 import { ortApiVersion, ortSlots } from "./ort-slots.ts";
 
@@ -205,6 +205,7 @@ export class OrtApi {
  */
 export function loadOnnxRuntime(libraryPath: string) {
   setNativeEnvironment("ORT_DISABLE_TELEMETRY", "1");
+  returnLargeBlocks();
   try {
     // const OrtApiBase* OrtGetApiBase(void)
     return dlopen(libraryPath, { OrtGetApiBase: { args: [], returns: "ptr" } });

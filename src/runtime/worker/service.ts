@@ -140,6 +140,9 @@ export class ModelService {
     this.#assertEmpty();
     const graph = await borrowGraph(share);
     this.#running = { kind: "guest", graph };
+    // What the start of the thread has left would stay: a thread that only runs graphs makes too little to be collected.
+    Bun.gc(true);
+    Bun.shrink();
     return graph.cancel;
   }
 
