@@ -9,6 +9,7 @@ export type {
   ModelDescription,
   ModelMetadata,
 } from "./core/model.ts";
+export type { ThermalSource, ThermalState } from "./core/thermal.ts";
 export {
   type FeatureValue,
   type FeatureValues,

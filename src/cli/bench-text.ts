@@ -97,12 +97,22 @@ function describeLoad({ configuration, pool }: BenchResult): string {
   const where = isolation === "process" ? " (in processes of their own)" : isInline;
   return [
     callers,
-    `instances ${instances ?? 1}${where}`,
+    `instances ${describeInstances(instances, pool)}${where}`,
     `threads ${threads ?? "auto"}`,
     `inputs ${plainLine(inputs)}`,
     `warm-up ${describeExtent(warmup)}`,
     `measured ${describeExtent(measure)}`,
   ].join(" · ");
+}
+
+/** What was asked for, and what came of it. */
+function describeInstances(
+  asked: BenchResult["configuration"]["instances"],
+  pool: BenchResult["pool"],
+): string {
+  if (asked === "auto") return pool === null ? "auto" : `auto: ${pool.allowed} of up to ${pool.most}`;
+  if (asked === null) return pool === null ? "by the machine" : `up to ${pool.most}`;
+  return `${asked}`;
 }
 
 function describeExtent({ count, durationMs }: BenchResult["configuration"]["measure"]): string {

@@ -80,6 +80,14 @@ export const eventTable = {
     help: "A call that was given up has not ended, and what it takes of the session's resources is lent to others",
     fields: { model, afterMs: "since it was given up" },
   },
+  "machine hot": {
+    help: "Fewer predictions of each model may run at once",
+    fields: { state: "serious or critical", share: "of each model's instances, at least one" },
+  },
+  "machine cooler": {
+    help: "More predictions of each model may run at once again",
+    fields: { state: "nominal, or missing", share: "of each model's instances, at least one" },
+  },
   "memory grows": {
     help: "Predictions cost memory that does not come back: instances are recycled",
     fields: {

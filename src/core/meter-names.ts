@@ -110,6 +110,11 @@ export const meterTable = {
     scope: "model",
     help: "Instances with a call that was given up and has not ended",
   },
+  coremlx_instances_allowed: {
+    kind: "gauge",
+    scope: "model",
+    help: "Instances that may run at once at present, by measurement and heat",
+  },
   coremlx_instances_recycled_total: {
     kind: "counter",
     scope: "model",

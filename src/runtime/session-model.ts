@@ -17,7 +17,7 @@ import { interrupted, type Patience, tooLate, within } from "./pool/deadline.ts"
 import type { Instance } from "./pool/instance.ts";
 import { InlineTrial } from "./pool/inline-trial.ts";
 import { ModelMeter } from "./metrics/model-meter.ts";
-import type { InstanceLease, ModelPool } from "./pool/model-pool.ts";
+import { type ModelPool, type InstanceLease } from "./pool/model-pool.ts";
 import { RunEstimate } from "./pool/run-estimate.ts";
 import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
 import type { LoadReply } from "./worker/protocol.ts";
@@ -191,7 +191,10 @@ export class SessionModel implements AsyncDisposable {
         idle: instances.idle,
         busy: instances.busy,
         poisoned: instances.draining,
+        parked: instances.parked,
         limit: instances.maximum,
+        allowed: instances.allowed,
+        ...(instances.search && { search: instances.search }),
         replaced: instances.replaced,
         recycled: instances.recycled,
         byReason: instances.byReason,

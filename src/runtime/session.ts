@@ -4,6 +4,8 @@ import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { silent, type Telemetry } from "../core/telemetry.ts";
+import type { ThermalSource } from "../core/thermal.ts";
+import { describeHost } from "../engines/device.ts";
 import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
@@ -11,11 +13,14 @@ import { BufferPool } from "./buffers/buffer-pool.ts";
 import { within } from "./pool/deadline.ts";
 import type { Isolation } from "./worker/channel.ts";
 import { Instance } from "./pool/instance.ts";
+import { type InstanceCount, mostInstances } from "./pool/instance-range.ts";
+import { InstanceSearch } from "./pool/instance-search.ts";
 import { ModelPool } from "./pool/model-pool.ts";
 import { MemoryRecycler } from "./pool/memory-recycler.ts";
 import { ModelSource } from "./pool/model-source.ts";
 import { ResourceScheduler } from "./pool/resource-scheduler.ts";
 import { type ResourceCounts, ResourceLedger } from "./pool/resources.ts";
+import { allowedOf, ThermalGovernor } from "./pool/thermal-governor.ts";
 import type { LoadRequest } from "./worker/protocol.ts";
 import { OutputStore } from "./outputs/outputs.ts";
 import { modelNameOf, SessionModel } from "./session-model.ts";
@@ -50,17 +55,22 @@ export interface SessionOptions {
   readonly serial?: boolean | undefined;
   /** How long the resources of a call that was given up are kept from the others, unless it ends before. Default 10 s. */
   readonly hungHoldMs?: number | undefined;
+  /** How hot the machine is: while it is hot, fewer predictions run at once. Default: nobody knows. */
+  readonly thermal?: ThermalSource | undefined;
   readonly telemetry?: Telemetry | undefined;
 }
 
 export interface LoadModelOptions {
   readonly functionName?: string | undefined;
   readonly device?: DeviceRequest | undefined;
-  /** Predictions that may run at once; instances beyond the first are made when they are needed. Default 1. */
-  readonly instances?: number | undefined;
+  /**
+   * Predictions that may run at once; instances beyond the first are made when they are needed. "auto": as many as are
+   * found worth having under full load, up to what the machine is good for. Default: by chip or cores, 1 to 4.
+   */
+  readonly instances?: InstanceCount | undefined;
   /** "process": each instance in a process of its own, which survives crashes and copies tensors. Default "worker". */
   readonly isolation?: Isolation | undefined;
-  /** Threads of one prediction. Default: all cores for a single instance, 1 for several. */
+  /** Threads of one prediction. Default: 1 where several instances or "auto" are asked for, else all cores. */
   readonly threads?: number | undefined;
   /** Callers that may wait for an instance. Default 1024. */
   readonly queueLimit?: number | undefined;
@@ -120,6 +130,7 @@ export class Session implements AsyncDisposable {
   readonly #openInstance: (isolation: Isolation) => Instance;
   readonly #ledger: ResourceLedger;
   readonly #scheduler: ResourceScheduler;
+  readonly #governor: ThermalGovernor | undefined;
   readonly #startedEpochMs = Date.now();
 
   constructor(options: SessionOptions, seams: SessionSeams = {}) {
@@ -132,6 +143,7 @@ export class Session implements AsyncDisposable {
       hungHoldMs: options.hungHoldMs ?? defaultHungHoldMs,
       telemetry,
     });
+    this.#governor = options.thermal && new ThermalGovernor({ source: options.thermal, telemetry });
     this.#buffers = new BufferPool({ telemetry, capacityBytes: bufferBytes ?? Math.floor(totalmem() / 4) });
     this.#outputs = new OutputStore({
       folder: options.outputDir ?? join(options.cacheDir ?? defaultCacheDir(), "outputs"),
@@ -155,24 +167,27 @@ export class Session implements AsyncDisposable {
         quarantined: mapped.quarantinedCount,
       },
       resources: this.#scheduler.stats,
-      process: { residentBytes: process.memoryUsage.rss() },
+      ...(this.#governor && { thermal: this.#governor.stats }),
+      process: { residentBytes: process.memoryUsage.rss(), ...this.#governor?.reading },
     };
   }
 
   /** Reads, lowers and loads a model in a thread of its own. Errors: BAD_MODEL, NOT_FOUND, UNSUPPORTED, NATIVE, INTERRUPTED; USAGE for options that cannot be. */
   async load(path: string, options: LoadModelOptions = {}): Promise<SessionModel> {
     const engine = this.#engineOptions();
-    const { instances: maximum = 1, isolation = "worker" } = options;
+    const { instances, isolation = "worker" } = options;
+    const maximum = mostInstances(instances, describeHost());
     const { telemetry = silent } = this.#options;
     const { resources, weight } = options;
     const claim = this.#ledger.claim({ model: modelNameOf(path), resources, weight, instances: maximum });
+    const most = Math.min(maximum, claim?.mostAtOnce ?? maximum);
     const request: LoadRequest = {
       type: "load",
       path: resolve(path),
       engine,
       functionName: options.functionName,
       device: options.device ?? "auto",
-      threads: options.threads ?? (maximum === 1 ? availableParallelism() : 1),
+      threads: options.threads ?? (instances === undefined || maximum === 1 ? availableParallelism() : 1),
       withDigest: options.withDigest ?? false,
     };
     const name = modelNameOf(path);
@@ -194,7 +209,8 @@ export class Session implements AsyncDisposable {
       onReload: () => model.moveInline(),
       onExhausted: (reason) => breaker.open(reason),
       recycleAfter: options.recycleAfter,
-      maximum: Math.min(maximum, claim?.mostAtOnce ?? maximum),
+      maximum: most,
+      search: instances === "auto" ? new InstanceSearch({ most }) : undefined,
       join: claim && ((contender) => this.#scheduler.join(claim, contender)),
       queueLimit: options.queueLimit ?? poolDefaults.queueLimit,
       queueTimeoutMs: options.queueTimeoutMs,
@@ -218,11 +234,13 @@ export class Session implements AsyncDisposable {
       openInline: isInlineWanted(options) && claim === undefined ? source.openInline : undefined,
       onClose: () => {
         recycler?.[Symbol.dispose]();
+        unwatchHeat?.[Symbol.dispose]();
         if (this.#models.delete(model)) telemetry.log("info", "model closed", { model: name });
       },
     });
     this.#models.add(model);
     const recycler = this.#watchMemory(model, pool, options);
+    const unwatchHeat = this.#governor?.watch((share) => pool.limitTo(allowedOf(most, share)));
     const { cache, device, engineVersion } = source.reply;
     const [openMs, loadMs] = [source.reply.openMs, source.reply.loadMs].map(Math.round);
     const facts = { engine: engineVersion, device, isolation, cache, openMs, loadMs };
@@ -231,6 +249,7 @@ export class Session implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#governor?.[Symbol.dispose]();
     await Promise.all([...this.#models].map((model) => model[Symbol.asyncDispose]()));
     this.#scheduler[Symbol.dispose]();
     this.#outputs[Symbol.dispose]();

@@ -91,7 +91,7 @@ export async function runBench(
     instances: options.instances,
     inline: options.inline,
     isolation: options.isolation,
-    ...(load.mode === "closed" ? { queueLimit: load.concurrency } : {}),
+    ...(load.mode === "closed" && options.instances !== "auto" ? { queueLimit: load.concurrency } : {}),
     signal,
     withDigest: true,
   };
@@ -102,6 +102,7 @@ export async function runBench(
   options.onProgress?.({ phase: "first" });
   const first = await predictFirst(model, inputs.values, { ...options, clock });
   const afterFirstBytes = first === null ? null : probe.rssBytes();
+  if (first !== null) await settleInstances(model, inputs.values, options);
   const buffers = session.stats?.bufferPool;
   const steady =
     first === null ? null : await measureSteady(model, inputs.values, { ...options, clock, probe });
@@ -143,6 +144,33 @@ async function predictFirst(
     if (signal?.aborted) return null;
     throw error;
   }
+}
+
+/** Longer than any search takes whose calls take less than a second or so. */
+const longestSettlingMs = 60_000;
+
+/** Full load, which counts for nothing, until the number of instances is found where it is looked for. */
+async function settleInstances(
+  model: BenchModel,
+  inputs: FeatureValues,
+  { timeoutMs, signal, onProgress, clock = systemClock }: BenchOptions,
+): Promise<void> {
+  const endMs = clock.now() + longestSettlingMs;
+  let hasFailed = false;
+  const isSettling = () => {
+    const isSearching = model.stats?.instances.search?.state === "searching" && !model.isInline;
+    return isSearching && !hasFailed && !signal?.aborted && clock.now() < endMs;
+  };
+  if (!isSettling()) return;
+  onProgress?.({ phase: "warm-up" });
+  const call = async () => {
+    while (isSettling()) await model.predictTimed(inputs, { timeoutMs, signal });
+  };
+  const callers = Array.from({ length: model.stats?.instances.limit ?? 1 }, call);
+  await Promise.all(callers).catch(() => {
+    hasFailed = true; // the measurement will meet and count the same failure
+  });
+  await Promise.allSettled(callers);
 }
 
 /** `null`: interrupted during the warm-up. */
@@ -213,7 +241,9 @@ function describePool(
   if (stats === undefined) return null;
   const { instances, queue, breaker } = stats;
   return {
-    instances: instances.idle + instances.busy + instances.poisoned,
+    instances: instances.idle + instances.parked + instances.busy + instances.poisoned,
+    most: instances.limit,
+    allowed: instances.allowed,
     isInline: model.isInline ?? false,
     replaced: instances.replaced,
     recycled: instances.recycled,

@@ -73,7 +73,9 @@ const configuration = Type.Object(
     warmup: extent,
     measure: extent,
     timeoutMs: ms("longest wait for one prediction"),
-    instances: nullable(Type.Union([count(), Type.Literal("auto")], { description: "at most" })),
+    instances: nullable(
+      Type.Union([count(), Type.Literal("auto")], { description: "at most; null: by the machine" }),
+    ),
     inline: Type.Union([Type.Literal("auto"), Type.Literal("never")], {
       description: "whether a small model may run in the caller's thread",
     }),
@@ -189,6 +191,10 @@ const share = nullable(Type.Number({ minimum: 0, maximum: 1 }));
 const pool = Type.Object(
   {
     instances: count("alive at the end"),
+    most: count("that there may be"),
+    allowed: count(
+      "that could be in use at the end: with instances auto, as many as were found worth having",
+    ),
     isInline: Type.Boolean({ description: "so small that it runs in the caller's thread" }),
     replaced: count("for hanging or breaking"),
     recycled: count(),

@@ -75,6 +75,8 @@ export const benchResult: BenchResult = {
   steady: steadyResult,
   pool: {
     instances: 2,
+    most: 2,
+    allowed: 2,
     isInline: false,
     replaced: 0,
     recycled: 0,

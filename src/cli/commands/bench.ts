@@ -37,8 +37,9 @@ export const bench = command({
     },
     instances: {
       type: "string",
-      valueHint: "N",
-      description: "most predictions that run at once (default: 1)",
+      valueHint: "N|auto",
+      description:
+        "most predictions that run at once; auto: as many as pay (default: by chip or cores, 1 to 4)",
     },
     inline: { type: "boolean", description: "let a small model run in the caller's own thread" },
     isolation: {
@@ -81,7 +82,7 @@ export const bench = command({
   async run({ flags, positionals: [path = ""], io }) {
     const settings = {
       load: readLoad(flags),
-      instances: flags.instances === undefined ? undefined : parseCount(flags.instances, "instances"),
+      instances: readInstances(flags.instances),
       threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
       inline: flags.inline ? ("auto" as const) : (false as const),
       warmup: readWarmup(flags.warmup),
@@ -166,6 +167,10 @@ function readLoad({ concurrency, rate, arrivals, seed }: LoadFlags): Load {
     arrivals: arrivals ?? "fixed",
     seed: parseCount(seed, "seed", 0),
   };
+}
+
+function readInstances(text: string | undefined): number | "auto" | undefined {
+  return text === undefined || text === "auto" ? text : parseCount(text, "instances");
 }
 
 const highestRate = 1_000_000;

@@ -11,6 +11,7 @@ import {
   type ModelLabels,
   type MeterDefinition,
 } from "../../core/meter-names.ts";
+import type { ThermalState } from "../../core/thermal.ts";
 import { SlopeWindow } from "../../core/slope.ts";
 import {
   type CounterMeter,
@@ -24,8 +25,6 @@ import {
 import { keyOf, LabelBook, plainLabel } from "./metric-labels.ts";
 import { CounterSeries, Family, GaugeSeries, HistogramSeries, type SeriesLabels } from "./metric-series.ts";
 import { exportCounter, exportGauge, exportHistogram } from "./metrics-export.ts";
-
-export type ThermalState = "nominal" | "fair" | "serious" | "critical";
 
 const thermalNumbers: Readonly<Record<ThermalState, number>> = {
   nominal: 0,

@@ -9,9 +9,11 @@ import {
 import type { Meters } from "../../core/telemetry.ts";
 import type { BlockPoolStats } from "../buffers/block-pool-stats.ts";
 import type { BreakerState, BreakerStats } from "../breaker/breaker-options.ts";
+import type { InstanceSearchStats } from "../pool/instance-search.ts";
 import type { SeatStats } from "../pool/resource-scheduler.ts";
 import type { ResourceStats } from "../pool/resources.ts";
-import type { ThermalState } from "./metrics.ts";
+import type { ThermalStats } from "../pool/thermal-governor.ts";
+import type { ThermalState } from "../../core/thermal.ts";
 import type { QuarantineStats } from "../buffers/quarantine.ts";
 
 /** All of a request; then waiting for an instance, preparing inputs, running, handing out outputs. */
@@ -53,8 +55,14 @@ export interface InstanceStats {
   readonly idle: number;
   readonly busy: number;
   readonly poisoned: number;
-  /** The most there may be. */
+  /** Idle, and not to be used while fewer are allowed. */
+  readonly parked: number;
+  /** The most there may be, */
   readonly limit: number;
+  /** and that may be in use at present: measurement or heat may want fewer. */
+  readonly allowed: number;
+  /** Where their number is found by measurement. */
+  readonly search?: InstanceSearchStats;
   /** Since loading: how many were made in place of one that died or was poisoned, */
   readonly replaced: number;
   /** and in place of one that was put out of service in good order. */
@@ -117,6 +125,8 @@ export interface SessionStats {
   readonly outputs?: MappedOutputStats;
   /** By name; empty where nothing is shared. */
   readonly resources?: Readonly<Record<string, ResourceStats>>;
+  /** Where the session reads how hot the machine is. */
+  readonly thermal?: ThermalStats;
   readonly compileCache?: { readonly hits: number; readonly misses: number };
   readonly process: ProcessStats;
 }
@@ -141,6 +151,7 @@ export function publishModelStats(meters: Meters, stats: ModelStats): void {
   meters.gauge("coremlx_instances_busy", labels).set(instances.busy);
   meters.gauge("coremlx_instances_idle", labels).set(instances.idle);
   meters.gauge("coremlx_instances_poisoned", labels).set(instances.poisoned);
+  meters.gauge("coremlx_instances_allowed", labels).set(instances.allowed);
   for (const reason of recycleReasons) {
     const count = instances.byReason[reason] ?? 0;
     meters.counter("coremlx_instances_recycled_total", { ...labels, reason }).raiseTo(count);

@@ -1,6 +1,7 @@
 // What a pool of instances is made with, what it says of itself, and what it lends.
 
 import type { Telemetry } from "../../core/telemetry.ts";
+import type { InstanceSearch, InstanceSearchStats } from "./instance-search.ts";
 import type { JournalStats } from "./pool-journal.ts";
 import type { InstanceSource, PoolMember } from "./pool-member.ts";
 import type { Contender, Seat, SeatStats } from "./resource-scheduler.ts";
@@ -19,6 +20,8 @@ export interface ModelPoolOptions<I extends PoolMember> extends InstanceSource<I
   /** Loans after which instances are recycled: of each, or of all that share one load. Default: never. */
   readonly recycleAfter?: number | undefined;
   readonly maximum: number;
+  /** Looks for how many of these are worth having; `undefined`: all. */
+  readonly search?: InstanceSearch | undefined;
   /** Callers that may wait at once. */
   readonly queueLimit: number;
   /** How long a caller may wait. Default Infinity: as long as its own deadline lets it. */
@@ -44,10 +47,14 @@ export interface AcquireOptions {
 
 export interface ModelPoolStats extends JournalStats {
   readonly maximum: number;
+  /** That may be in use at present: the search or heat may want fewer. */
+  readonly allowed: number;
   readonly queueLimit: number;
   readonly instances: number;
   readonly busy: number;
   readonly idle: number;
+  /** Idle, and more than are allowed at present. */
+  readonly parked: number;
   /** Given up by their caller and still running. */
   readonly draining: number;
   readonly waiting: number;
@@ -57,6 +64,8 @@ export interface ModelPoolStats extends JournalStats {
   readonly timedOut: number;
   /** Where it takes resources of the session. */
   readonly seat?: SeatStats;
+  /** Where the number of instances is found by measurement. */
+  readonly search?: InstanceSearchStats;
 }
 
 /** A loan of one instance; `using` returns it, and returning it twice is harmless. */

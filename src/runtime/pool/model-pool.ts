@@ -5,6 +5,7 @@ import type { RecycleReason } from "../../core/meter-names.ts";
 import { interrupted } from "./deadline.ts";
 import { Generation } from "./generation.ts";
 import { IdleInstances } from "./idle-instances.ts";
+import type { InstanceSearch } from "./instance-search.ts";
 import type {
   AcquireOptions,
   InstanceLease,
@@ -33,8 +34,8 @@ interface Abandoned {
 }
 
 /**
- * Invariant: an instance is idle, lent, or draining; idle ones wait beside waiting callers only where these wait for
- * resources; at most `maximum` are alive or being made, beside replacements for some of them. Callers are served by
+ * Invariant: an instance is idle, lent, draining, or parked while others are as many as are allowed at present; idle
+ * ones wait beside waiting callers only where these wait for resources; at most `maximum` are alive or being made, beside replacements for some of them. Callers are served by
  * priority, then in the order they came. What is recycled serves until its replacement is ready.
  */
 export class ModelPool<I extends PoolMember> implements AsyncDisposable {
@@ -47,6 +48,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   #lentBefore = 0;
   readonly #alive = new Set<I>();
   readonly #idle: IdleInstances<I>;
+  /** Idle too, and not lent while fewer are allowed. */
+  readonly #parked: IdleInstances<I>;
   readonly #draining = new Set<I>();
   /** Replaced while busy: they go when they come back. */
   readonly #leaving = new Set<I>();
@@ -58,18 +61,25 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #making = new Set<Promise<void>>();
   /** Replacements on their way, by what they replace; `undefined` for all. */
   readonly #replacing = new Map<I | undefined, Promise<void>>();
+  /** From outside. */
+  #ceiling: number;
+  #allowed: number;
   #closed: CoremlxError | undefined;
 
   constructor(options: ModelPoolOptions<I>) {
     this.#options = options;
     this.#journal = new PoolJournal(options);
     this.#generation = this.#openGeneration(options);
-    this.#idle = new IdleInstances({
+    this.#ceiling = options.maximum;
+    this.#allowed = Math.min(options.maximum, options.search?.size ?? options.maximum);
+    const retirement = {
       idleMs: options.idleMs,
       // What the owner loaded the others use; and loading all anew costs more than one that waits.
-      mayRetire: (instance) => instance !== this.#generation.owner && this.#alive.size > 1,
-      onRetire: (instance) => this.#retire(instance),
-    });
+      mayRetire: (instance: I) => instance !== this.#generation.owner && this.#alive.size > 1,
+      onRetire: (instance: I) => this.#retire(instance),
+    };
+    this.#idle = new IdleInstances(retirement);
+    this.#parked = new IdleInstances(retirement);
     this.#queue = new WaitQueue({
       limit: options.queueLimit,
       timeoutMs: options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
@@ -95,9 +105,11 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     return {
       maximum: this.#options.maximum,
       queueLimit: this.#options.queueLimit,
+      allowed: this.#allowed,
       instances: this.#alive.size,
-      busy: this.#alive.size - this.#idle.size - this.#draining.size,
+      busy: this.#inService - this.#idle.size - this.#draining.size,
       idle: this.#idle.size,
+      parked: this.#parked.size,
       draining: this.#draining.size,
       waiting,
       waitingHighWater: highWater,
@@ -106,6 +118,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       refused,
       timedOut,
       ...(this.#seat && { seat: this.#seat.stats }),
+      ...(this.#options.search && { search: this.#options.search.stats }),
     };
   }
 
@@ -154,6 +167,12 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     }
   }
 
+  /** Lets at most so many be in use from now on, at least one; those that are too many stop when they come back. */
+  limitTo(ceiling: number): void {
+    this.#ceiling = Math.max(ceiling, 1);
+    this.#adjust();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = new CoremlxError("UNAVAILABLE", "The model is closed", { details: { stage: "closing" } });
@@ -162,6 +181,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#seat?.leave();
     this.#alive.clear();
     this.#idle.clear();
+    this.#parked.clear();
     await Promise.all([...this.#making, ...this.#replacing.values()]);
     await Promise.all([this.#generation, ...this.#older].map((generation) => generation.close(this.#hung)));
   }
@@ -239,13 +259,38 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   #putOut(instance: I): void {
     this.#alive.delete(instance);
     this.#draining.delete(instance);
-    if (this.#idle.take(instance)) this.#dismiss(instance);
+    if (this.#idle.take(instance) || this.#parked.take(instance)) this.#dismiss(instance);
     else this.#leaving.add(instance);
+    this.#unpark();
   }
 
   #dismiss(instance: I): void {
     const generation = [this.#generation, ...this.#older].find((each) => each.has(instance));
     void generation?.dismiss(instance);
+  }
+
+  get #inService(): number {
+    return this.#alive.size - this.#parked.size;
+  }
+
+  /** Brings what is in use to what is allowed, as far as that is idle. */
+  #adjust(): void {
+    const { maximum, search } = this.#options;
+    this.#allowed = Math.min(maximum, this.#ceiling, search?.size ?? maximum);
+    while (this.#inService > this.#allowed) {
+      const { oldest } = this.#idle;
+      if (oldest === undefined || !this.#idle.take(oldest)) break;
+      this.#parked.push(oldest);
+    }
+    for (let room = this.#allowed; room > 0; room--) this.#grow();
+  }
+
+  #unpark(): void {
+    while (this.#inService < this.#allowed) {
+      const parked = this.#parked.pop();
+      if (parked === undefined) return;
+      this.#takeBack(parked);
+    }
   }
 
   #lendIdle(grant?: Grant): InstanceLease<I> | undefined {
@@ -292,11 +337,19 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       abandon: (call, onOver) => end(() => this.#drain(instance, { call, onOver, grant })),
       [Symbol.dispose]: () =>
         end(() => {
+          if (this.#options.search) this.#observe(this.#options.search);
           // The instance first: when the grant's end lets somebody have their turn, this model has an instance for it.
           this.#return(instance);
           grant?.end();
         }),
     };
+  }
+
+  /** Before an instance goes back: was all that is allowed in use? */
+  #observe(search: InstanceSearch): void {
+    const before = search.size;
+    search.note(performance.now(), this.#inService === search.size && this.#idle.size === 0);
+    if (search.size !== before) this.#adjust();
   }
 
   #return(instance: I): void {
@@ -335,6 +388,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       this.#dismiss(instance);
     } else this.#hung.add(instance); // not terminated: its late completion must be heard, to release the call's memory
     if (!isReplaced) this.#journal.poisoned(instance, this.#hung.size);
+    this.#unpark();
     if (!this.#isExhausted) return this.#grow();
     this.#options.onExhausted?.(`${this.#hung.size} threads hang`);
     this.#queue.turnAway(this.#exhausted());
@@ -350,7 +404,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     // What it loaded is in use: it has to stay, and another goes in its place.
     this.#admit(instance);
     if (this.#alive.size > this.#options.maximum) {
-      const surplus = this.#idle.oldest ?? [...this.#alive].find((other) => other !== instance);
+      const surplus =
+        this.#parked.oldest ?? this.#idle.oldest ?? [...this.#alive].find((other) => other !== instance);
       if (surplus) this.#retire(surplus);
     }
     this.#takeBack(instance);
@@ -358,7 +413,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
 
   /** Its process died while nobody used it; a busy one is seen to when it comes back. */
   #noteEnd(instance: I): void {
-    if (this.#idle.take(instance)) this.#lose(instance);
+    if (this.#idle.take(instance) || this.#parked.take(instance)) this.#lose(instance);
   }
 
   #lose(instance: I): void {
@@ -376,6 +431,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     }
     if (instance.isEnded) return this.#lose(instance);
     if (this.#options.recycleAfter !== undefined) this.#considerCount(instance, this.#options.recycleAfter);
+    if (this.#inService > this.#allowed) return this.#parked.push(instance);
     const next = this.#seat === undefined ? this.#queue.takeNext() : undefined;
     if (next) return next.resolve(this.#lend(instance));
     this.#idle.push(instance);
@@ -388,12 +444,13 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     if (served >= limit) this.recycle(instance, "count");
   }
 
-  /** One more instance, where callers wait or none is left, and there is room. */
+  /** One more instance, where callers wait or none is left, and there is room; a parked one first. */
   #grow(): void {
-    const { maximum, reload } = this.#options;
+    const { reload } = this.#options;
+    this.#unpark();
     if (this.#isExhausted) return; // one more thread might hang as well
     const wanted = Math.max(this.#queue.size - this.#idle.size, this.#alive.size === 0 ? 1 : 0);
-    if (this.#closed || wanted <= this.#making.size || this.#alive.size + this.#making.size >= maximum)
+    if (this.#closed || wanted <= this.#making.size || this.#alive.size + this.#making.size >= this.#allowed)
       return;
     const generation = this.#generation;
     if (this.#restarts.waitMs > 0) this.#restarts.later(() => this.#grow());

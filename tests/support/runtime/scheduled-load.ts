@@ -27,11 +27,21 @@ export interface Track {
   longestWaitMs: number;
 }
 
+interface Event {
+  readonly atMs: number;
+  readonly order: number;
+  happen(): void;
+}
+
+function isBefore(a: Event, b: Event): boolean {
+  return a.atMs === b.atMs ? a.order < b.order : a.atMs < b.atMs;
+}
+
 /** Time passes only in `run`. */
 export class ScheduledLoad {
   readonly scheduler: ResourceScheduler;
   readonly #ledger: ResourceLedger;
-  readonly #events: { readonly atMs: number; readonly order: number; happen(): void }[] = [];
+  readonly #events: Event[] = [];
   #nowMs = 1_000;
   #order = 0;
 
@@ -88,10 +98,12 @@ export class ScheduledLoad {
   run(ms: number): void {
     const endMs = this.#nowMs + ms;
     for (;;) {
-      this.#events.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
-      const next = this.#events[0];
+      const next = this.#events.reduce<Event | undefined>(
+        (first, event) => (first === undefined || isBefore(event, first) ? event : first),
+        undefined,
+      );
       if (next === undefined || next.atMs > endMs) break;
-      this.#events.shift();
+      this.#events.splice(this.#events.indexOf(next), 1);
       this.#nowMs = next.atMs;
       next.happen();
     }

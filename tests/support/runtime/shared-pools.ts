@@ -3,7 +3,7 @@
 
 import { expect, jest } from "bun:test";
 import { CoremlxError } from "../../../src/core/errors.ts";
-import { type InstanceLease, ModelPool } from "../../../src/runtime/pool/model-pool.ts";
+import { ModelPool, type InstanceLease } from "../../../src/runtime/pool/model-pool.ts";
 import { ResourceScheduler } from "../../../src/runtime/pool/resource-scheduler.ts";
 import { type ResourceCounts, ResourceLedger } from "../../../src/runtime/pool/resources.ts";
 import { Member, openCall } from "./pool-member.ts";
@@ -114,6 +114,11 @@ export class SharedPools {
     if (entry === undefined) return;
     entry.isOver = true;
     entry.call.resolve();
+  }
+
+  /** Heat, or the search for their number, lets fewer instances run. */
+  limit(pick: number, ceiling: number): void {
+    this.#accountAt(pick).pool.limitTo(ceiling);
   }
 
   close(pick: number): void {
@@ -260,8 +265,10 @@ function checkAccount({ plan, pool, waiting, held, isClosed }: Account): void {
   const { stats } = pool;
   expect(stats.busy).toBe(held.length);
   expect(stats.waiting).toBe(waiting.length);
-  expect(stats.instances).toBe(stats.busy + stats.idle + stats.draining);
-  expect(stats.instances).toBeLessThanOrEqual(plan.maximum);
+  expect(stats.instances).toBe(stats.busy + stats.idle + stats.draining + stats.parked);
+  expect(stats.instances).toBeLessThanOrEqual(stats.maximum);
+  if (stats.parked > 0) expect(stats.instances - stats.parked).toBeGreaterThanOrEqual(stats.allowed);
+  if (stats.idle > 0) expect(stats.instances - stats.parked).toBeLessThanOrEqual(stats.allowed);
   for (const { sinceMs } of waiting) {
     if (plan.hasQueueTimeout) expect(performance.now() - sinceMs).toBeLessThan(times.queueTimeoutMs);
   }

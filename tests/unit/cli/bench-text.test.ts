@@ -12,6 +12,19 @@ function linesOf(result: BenchResult, hasBars = false): string[] {
 }
 
 describe("a bench on paper", () => {
+  test("instances that nobody chose are shown as what came of it", () => {
+    const instancesOf = (instances: number | "auto" | null) => {
+      const configuration = { ...benchResult.configuration, instances };
+      const pool = benchResult.pool && { ...benchResult.pool, most: 4, allowed: 3 };
+      return linesOf({ ...benchResult, configuration, pool })[3]?.split(" · ")[1];
+    };
+    expect([instancesOf(2), instancesOf(null), instancesOf("auto")]).toEqual([
+      "instances 2",
+      "instances up to 4",
+      "instances auto: 3 of up to 4",
+    ]);
+  });
+
   test("says what ran, the cold start, the steady state and the cost", () => {
     expect(linesOf(benchResult)).toEqual([
       "Digits.mlpackage",
@@ -74,7 +87,7 @@ describe("a bench on paper", () => {
     };
     const lines = linesOf({ ...benchResult, steady, configuration, pool: null });
     expect(lines[3]).toBe(
-      "12.5 calls a second, Poisson · instances 1 · threads 1 · inputs random, seed 0 · warm-up 0 calls · measured 50 calls or 2.5 s",
+      "12.5 calls a second, Poisson · instances by the machine · threads 1 · inputs random, seed 0 · warm-up 0 calls · measured 50 calls or 2.5 s",
     );
     expect(lines).toContain("steady      1,000 predictions in 10 s · 100/s · 3 failed · 1,200 not sent");
     expect(lines).toContain("failed      3 OVERLOADED after 10 ms (p99 19.5 ms): Full\\x1b[31m");

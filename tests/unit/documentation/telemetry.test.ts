@@ -59,6 +59,8 @@ test("fields that are amounts carry their unit or count what they name", () => {
     "path",
     "reason",
     "code",
+    "state",
+    "share",
   ]);
   const named =
     /(Ms|Bytes|Count|Threads|Code)$|^(ms|bytes|bytesPerPrediction|pid|signal|error|output|pool|key)$/;

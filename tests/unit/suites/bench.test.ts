@@ -4,6 +4,8 @@ import { describe, expect, test } from "bun:test";
 import { CoremlxError } from "../../../src/core/errors.ts";
 import type { FunctionDescription, ModelDescription } from "../../../src/core/model.ts";
 import type { FeatureValues } from "../../../src/core/tensor.ts";
+import { describeHost } from "../../../src/engines/device.ts";
+import { rangeFor } from "../../../src/runtime/pool/instance-range.ts";
 import { openSession } from "../../../src/runtime/session.ts";
 import {
   type BenchModel,
@@ -445,6 +447,27 @@ describe("doubts about a result", () => {
     ]);
   });
 });
+
+test("with instances auto, their number is found before anything is measured", async () => {
+  await using session = await openSession();
+  const phases: string[] = [];
+  const result = await runBench(session, digitsPackage, {
+    load: { mode: "closed", concurrency: 1 },
+    warmup: { count: 1 },
+    measure: { count: 5 },
+    timeoutMs: 10_000,
+    instances: "auto",
+    onProgress: ({ phase }) => phases.push(phase),
+  });
+  expect(parseBenchResult(JSON.parse(JSON.stringify(result)), "it")).toEqual(result);
+  expect(result.configuration.instances).toBe("auto");
+  const { most = 0, allowed = 0 } = result.pool ?? {};
+  expect(most).toBe(rangeFor(describeHost()).most);
+  expect(allowed).toBeGreaterThanOrEqual(1);
+  expect(allowed).toBeLessThanOrEqual(most);
+  expect(phases.slice(0, 3)).toEqual(["load", "first", "warm-up"]);
+  expect(result.pool?.refused).toBe(0);
+}, 60_000);
 
 test("a real model, measured for a moment, gives a valid and plausible result", async () => {
   await using session = await openSession();

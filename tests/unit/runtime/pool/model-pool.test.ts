@@ -1,12 +1,13 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, jest, test } from "bun:test";
 import fc from "fast-check";
 import { CoremlxError } from "../../../../src/core/errors.ts";
 import type { LogLevel, Telemetry } from "../../../../src/core/telemetry.ts";
 import {
-  type InstanceLease,
   ModelPool,
+  type InstanceLease,
   type ModelPoolOptions,
 } from "../../../../src/runtime/pool/model-pool.ts";
+import { InstanceSearch } from "../../../../src/runtime/pool/instance-search.ts";
 import { rejectionOf } from "../../../support/codec-fixtures.ts";
 import { Member, openCall } from "../../../support/runtime/pool-member.ts";
 
@@ -284,6 +285,130 @@ describe("instances that break", () => {
     await settle();
     expect(guest.instance.isDisposed).toBe(true);
   });
+});
+
+describe("fewer than the maximum", () => {
+  test("instances that are too many stop when they come back, and start again when they may", async () => {
+    const { pool, made } = openPool({ maximum: 3 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
+    pool.limitTo(1);
+    expect(pool.stats).toMatchObject({ maximum: 3, allowed: 1, busy: 3, parked: 0 });
+    const waiting = pool.acquire();
+    leases[0]?.[Symbol.dispose]();
+    leases[1]?.[Symbol.dispose]();
+    await settle();
+    expect(pool.stats).toMatchObject({ busy: 1, parked: 2, waiting: 1 });
+    leases[2]?.[Symbol.dispose]();
+    using last = await waiting;
+    expect(last.instance).toBe(made[2] as Member);
+    const next = pool.acquire();
+    pool.limitTo(2);
+    using second = await next;
+    expect(second.instance.name).not.toBe(last.instance.name);
+    expect(pool.stats).toMatchObject({ allowed: 2, busy: 2, parked: 1, created: 3 });
+  });
+
+  test("idle ones stop at once, and there is always one", async () => {
+    const { pool } = openPool({ maximum: 2 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire()]);
+    for (const lease of leases) lease[Symbol.dispose]();
+    pool.limitTo(0);
+    expect(pool.stats).toMatchObject({ allowed: 1, idle: 1, parked: 1 });
+    using _ = await pool.acquire();
+    const waiting = rejectionOf(pool.acquire());
+    expect(pool.stats.waiting).toBe(1);
+    await pool[Symbol.asyncDispose]();
+    expect((await waiting).code).toBe("UNAVAILABLE");
+  });
+
+  test("one that breaks is replaced by a parked one", async () => {
+    const { pool, made } = openPool({ maximum: 2 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire()]);
+    pool.limitTo(1);
+    leases[0].instance.isEnded = true;
+    leases[1][Symbol.dispose]();
+    leases[0][Symbol.dispose]();
+    using lease = await pool.acquire();
+    expect(lease.instance).toBe(leases[1].instance);
+    expect(made.length).toBe(2);
+  });
+
+  test("no more are made than may run, and as many as calls wait once they may", async () => {
+    const { pool } = openPool({ maximum: 3 });
+    pool.limitTo(1);
+    using _ = await pool.acquire();
+    const waiting = [pool.acquire(), pool.acquire()];
+    await settle();
+    expect(pool.stats).toMatchObject({ created: 1, waiting: 2 });
+    pool.limitTo(3);
+    for (const lease of await Promise.all(waiting)) lease[Symbol.dispose]();
+    expect(pool.stats).toMatchObject({ created: 3, waiting: 0 });
+  });
+
+  test("parked instances go after a while, as idle ones do", async () => {
+    const { pool, made } = openPool({ maximum: 2, idleMs: 1 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire()]);
+    leases[1][Symbol.dispose]();
+    leases[0][Symbol.dispose]();
+    pool.limitTo(1);
+    expect(pool.stats).toMatchObject({ idle: 1, parked: 1 });
+    while (pool.stats.retired === 0) await settle();
+    expect(pool.stats).toMatchObject({ instances: 1, idle: 1, parked: 0 });
+    expect(made.map((member) => member.isDisposed)).toEqual([false, true]);
+  });
+
+  test("a parked first instance serves again once the others have gone", async () => {
+    const { pool, first } = openPool({ maximum: 2, idleMs: 1 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire()]);
+    pool.limitTo(1);
+    leases[0][Symbol.dispose]();
+    leases[1][Symbol.dispose]();
+    expect(pool.stats).toMatchObject({ idle: 1, parked: 1 });
+    while (pool.stats.retired === 0) await settle();
+    expect(pool.stats).toMatchObject({ idle: 1, parked: 0 });
+    using lease = await pool.acquire();
+    expect(lease.instance).toBe(first);
+    expect(pool.stats).toMatchObject({ instances: 1, parked: 0 });
+  });
+});
+
+test("a lone caller does not tell how many instances are worth having", async () => {
+  const { pool } = openPool({ maximum: 2, search: new InstanceSearch({ most: 2 }) });
+  const untilMs = performance.now() + 300; // longer than a trial
+  while (performance.now() < untilMs) {
+    using _ = await pool.acquire();
+  }
+  expect(pool.stats).toMatchObject({ allowed: 2, search: { state: "searching", size: 2 } });
+});
+
+test("a search for their number under full load ends with the smallest that is as good as the best", async () => {
+  jest.useFakeTimers();
+  try {
+    const { pool } = openPool({ maximum: 3, search: new InstanceSearch({ most: 3 }) });
+    let isOver = false;
+    /** Two at a time get as much done as three, in the same time. */
+    const call = async () => {
+      while (!isOver) {
+        using _ = await pool.acquire();
+        const callMs = Math.max(pool.stats.busy / 2, 1) * 10;
+        await new Promise((resolve) => setTimeout(resolve, callMs));
+      }
+    };
+    const callers = [call(), call(), call(), call()];
+    for (let i = 0; pool.stats.search?.state === "searching" && i < 10_000; i++) {
+      jest.advanceTimersByTime(1);
+      for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+    }
+    expect(pool.stats).toMatchObject({ maximum: 3, allowed: 2, search: { state: "settled", size: 2 } });
+    isOver = true;
+    for (let i = 0; i < 100; i++) {
+      jest.advanceTimersByTime(1);
+      for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+    }
+    await Promise.all(callers);
+  } finally {
+    jest.useRealTimers();
+  }
 });
 
 test("idle instances beyond the first go after a while", async () => {

@@ -39,6 +39,7 @@ const step = fc.oneof(
     weight: 10,
     arbitrary: fc.record({ kind: fc.constant("time" as const), tens: fc.integer({ min: 1, max: 12 }) }),
   },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("limit" as const), pick, which: fc.nat(4) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("close" as const), pick }) },
 );
 
@@ -56,6 +57,7 @@ test("any schedule over several models and resources keeps every promise and end
           else if (each.kind === "cancel") pools.abort(each.pick, each.which);
           else if (each.kind === "give up") pools.giveUp(each.pick, each.which);
           else if (each.kind === "complete") pools.complete(each.pick, each.which);
+          else if (each.kind === "limit") pools.limit(each.pick, each.which);
           else if (each.kind === "close") pools.close(each.pick);
           else for (let ten = 0; ten < each.tens; ten++) await pools.pass(10);
           await pools.check();
