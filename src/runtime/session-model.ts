@@ -218,6 +218,10 @@ export class SessionModel implements AsyncDisposable {
     };
   }
 
+  /**
+   * The answer in memory of the caller's. Arrays of 64 KiB and more are read where they lie: leave them as they are until this
+   * settles, and after DEADLINE or INTERRUPTED for good, because a run that was given up may go on reading.
+   */
   async predict(inputs: FeatureValues, options: PredictionOptions = {}): Promise<FeatureValues> {
     return (await this.predictTimed(inputs, options)).outputs;
   }
@@ -260,6 +264,19 @@ export class SessionModel implements AsyncDisposable {
       this.#meter.failed(error, performance.now() - started);
       throw error;
     }
+  }
+
+  /** From now on in this thread. Throws UNSUPPORTED for a model that needs more than one run of one graph, or an instance to itself. */
+  async runInline(): Promise<void> {
+    const { openInline } = this.#parts;
+    if (openInline === undefined || this.states.length > 0) {
+      const name = modelNameOf(this.path);
+      throw new CoremlxError("UNSUPPORTED", `Cannot run "${name}" in the caller's thread`, {
+        hint: "That takes a model of one graph without states, no isolation, no resources and no recycling",
+      });
+    }
+    this.#trial = undefined;
+    this.#inline ??= await openInline();
   }
 
   /** To what was loaded last; when that fails, back to the workers. For the pool, which closes what was loaded before. */

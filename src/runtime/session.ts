@@ -96,8 +96,11 @@ export interface LoadModelOptions {
    * never, for memory that grows and broken surfaces are noticed. Such a model is never run in the caller's thread.
    */
   readonly recycleAfter?: number | undefined;
-  /** Run small models in the caller's thread: "auto" after measuring, `false` (default) never. */
-  readonly inline?: "auto" | false | undefined;
+  /**
+   * Run in the caller's thread: "auto" a model that was found small, "always" any model of one graph without states, `false`
+   * (default) none. The thread is blocked for as long as a run takes: neither a deadline nor a signal ends it.
+   */
+  readonly inline?: "auto" | "always" | false | undefined;
   /** When the model counts as broken. */
   readonly breaker?: Partial<BreakerLimits> | undefined;
   /** Hung threads put up with before the model is unavailable. Default 4. */
@@ -245,7 +248,14 @@ export class Session implements AsyncDisposable {
     const [openMs, loadMs] = [source.reply.openMs, source.reply.loadMs].map(Math.round);
     const facts = { engine: engineVersion, device, isolation, cache, openMs, loadMs };
     telemetry.log("info", "model loaded", { model: name, ...facts });
-    return model;
+    if (options.inline !== "always") return model;
+    try {
+      await model.runInline();
+      return model;
+    } catch (error) {
+      await model[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -283,7 +293,7 @@ export class Session implements AsyncDisposable {
 
 /** A model in this thread has no instance to count, and none to give up. */
 function isInlineWanted({ inline, recycleAfter }: LoadModelOptions): boolean {
-  return inline === "auto" && recycleAfter === undefined;
+  return (inline === "auto" || inline === "always") && recycleAfter === undefined;
 }
 
 /** The user's cache folder for coremlx; on a Mac not Apple's own place for the program's name. */

@@ -304,6 +304,21 @@ describe("states", () => {
   });
 });
 
+test("a model runs in the caller's thread from the start where that is asked for", async () => {
+  using folder = tempFolder();
+  await using session = await openSession();
+  const model = await session.load(writeSumModel(join(folder.path, "sum.mlpackage")), { inline: "always" });
+  expect(model.isInline).toBe(true);
+  expect(await model.predict(pair)).toEqual(new Map([["sum", doubled]]));
+  expect(model.stats.requests).toMatchObject({ succeeded: 1, failed: 0 });
+  const refused = await rejectionOf(session.load(stateful, { inline: "always" }));
+  expect(refused).toMatchObject({
+    code: "UNSUPPORTED",
+    message: 'Cannot run "stateful" in the caller\'s thread',
+  });
+  expect(session.stats.models).toHaveLength(1);
+});
+
 test("a model found small moves into the caller's thread, and answers the same", async () => {
   using folder = tempFolder();
   await using session = await openSession();
