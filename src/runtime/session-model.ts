@@ -1,28 +1,27 @@
 // A loaded model as callers have it: values in, values out, over a pool of instances and a pool of buffers.
 
 import { basename } from "node:path";
-import { convertFeature } from "../codecs/convert.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { FeatureDescription, FunctionDescription, ModelDescription } from "../core/model.ts";
-import { suggest } from "../core/suggest.ts";
 import type { Meters } from "../core/telemetry.ts";
-import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../core/tensor.ts";
+import type { FeatureValue, FeatureValues } from "../core/tensor.ts";
 import type { EngineName, LoadedGraph } from "../engines/engine.ts";
-import { checkOutputs } from "../engines/check-outputs.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
-import { isSurfaceError } from "../engines/surface-error.ts";
 import type { BreakerControl, ModelBreaker } from "./breaker/breaker.ts";
 import type { BufferPool } from "./buffers/buffer-pool.ts";
-import { interrupted, type Patience, tooLate, within } from "./pool/deadline.ts";
+import { interrupted, type Patience } from "./pool/deadline.ts";
 import type { Instance } from "./pool/instance.ts";
-import { InlineTrial } from "./pool/inline-trial.ts";
+import { InlineTrial } from "./run/inline-trial.ts";
 import { ModelMeter } from "./metrics/model-meter.ts";
-import { type ModelPool, type InstanceLease } from "./pool/model-pool.ts";
-import { RunEstimate } from "./pool/run-estimate.ts";
+import type { ModelPool } from "./pool/model-pool.ts";
+import { convertInputs } from "./run/inputs.ts";
+import { keepValue, runFeatures, runGraph, runInline, type Run } from "./run/run.ts";
+import { type TurnOptions, Turns } from "./run/turns.ts";
+import { describeModel } from "./metrics/model-stats.ts";
 import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
 import type { LoadReply } from "./worker/protocol.ts";
-import { type ResultMemory, RunMemory } from "./run-memory.ts";
-import { ModelState, type StateTurn } from "./sequence/state.ts";
+import { type ResultMemory, RunMemory } from "./run/run-memory.ts";
+import { ModelState } from "./sequence/state.ts";
 import type { ModelStats } from "./metrics/stats.ts";
 
 export interface PredictionOptions {
@@ -48,39 +47,11 @@ export interface PredictionLease extends Prediction, Disposable {
   readonly mapped: ReadonlyMap<string, OutputLease>;
 }
 
-/** What one run gave, before waiting and preparing are added up. */
-interface Run extends Disposable {
-  readonly outputs: FeatureValues;
-  readonly mapped: ReadonlyMap<string, OutputLease>;
-  /** Memory that ends with this. */
-  readonly isPooled: (bytes: Uint8Array<ArrayBuffer>) => boolean;
-  readonly inputMs: number;
-  readonly runMs: number;
-}
-
-interface Turn {
-  readonly lease: InstanceLease<Instance>;
-  readonly queueMs: number;
-  readonly left: Patience;
-}
-
-/** Less than that was no waiting: the instance was there. */
-const briefMs = 1;
-
 interface QueuedRun extends Run {
   readonly queueMs: number;
 }
 
-interface GraphRunOptions {
-  readonly patience: Patience;
-  readonly turn: StateTurn | undefined;
-  readonly resultMemory: ResultMemory;
-}
-
-interface RunOptions extends PredictionOptions {
-  /** On an instance that was made since things went wrong, where there can be one. */
-  readonly isFresh?: boolean | undefined;
-}
+interface RunOptions extends PredictionOptions, TurnOptions {}
 
 export interface SessionModelParts {
   readonly path: string;
@@ -103,7 +74,7 @@ export class SessionModel implements AsyncDisposable {
   readonly #parts: SessionModelParts;
   readonly #plan: FeaturePlan | undefined;
   readonly #meter: ModelMeter;
-  readonly #estimate = new RunEstimate();
+  readonly #turns: Turns;
   #trial: InlineTrial | undefined;
   #inline: LoadedGraph | undefined;
   #openingInline: Promise<void> | undefined;
@@ -113,6 +84,7 @@ export class SessionModel implements AsyncDisposable {
   constructor(parts: SessionModelParts) {
     this.#parts = parts;
     const { function: description, graph } = parts.reply;
+    this.#turns = new Turns(parts.pool);
     this.#plan = graph && new FeaturePlan(description, graph.ports);
     this.#meter = new ModelMeter({ model: modelNameOf(parts.path) }, { meters: parts.meters });
     this.#trial = parts.openInline && graph?.ports.states.length === 0 ? new InlineTrial() : undefined;
@@ -170,52 +142,12 @@ export class SessionModel implements AsyncDisposable {
     return this.#parts.breaker;
   }
   get stats(): ModelStats {
-    const { path, pool, breaker, buffers, reply } = this.#parts;
-    const instances = pool.stats;
-    const memory = buffers.stats;
-    return {
-      model: modelNameOf(path),
-      ...(reply.digest === undefined ? {} : { digest: reply.digest }),
-      engine: reply.engineVersion,
-      device: reply.device,
-      requests: this.#meter.requests,
-      latency: this.#meter.latency,
-      queue: {
-        pending: instances.waiting,
-        highWater: instances.waitingHighWater,
-        limit: instances.queueLimit,
-        rejected: instances.refused,
-        timedOut: instances.timedOut,
-      },
-      instances: {
-        idle: instances.idle,
-        busy: instances.busy,
-        poisoned: instances.draining,
-        parked: instances.parked,
-        limit: instances.maximum,
-        allowed: instances.allowed,
-        ...(instances.search && { search: instances.search }),
-        replaced: instances.replaced,
-        recycled: instances.recycled,
-        byReason: instances.byReason,
-        abandonedThreads: instances.abandonedThreads,
-      },
-      ...(instances.seat && { scheduling: instances.seat }),
-      breaker: breaker.stats,
-      quarantine: {
-        count: memory.quarantinedCount,
-        bytes: memory.quarantinedBytes,
-        entered: memory.quarantined,
-        released: memory.releasedLate,
-        isFull: memory.isQuarantineFull,
-      },
-      load: {
-        openMs: reply.openMs,
-        loadMs: reply.loadMs,
-        ...(this.#firstInferenceMs === undefined ? {} : { firstInferenceMs: this.#firstInferenceMs }),
-        cache: reply.cache,
-      },
-    };
+    return describeModel({
+      ...this.#parts,
+      name: modelNameOf(this.path),
+      meter: this.#meter,
+      firstInferenceMs: this.#firstInferenceMs,
+    });
   }
 
   /**
@@ -248,7 +180,7 @@ export class SessionModel implements AsyncDisposable {
     const started = performance.now();
     const patience: Patience = { signal, timeoutMs, deadline: started + timeoutMs };
     try {
-      const converted = this.#convert(inputs);
+      const converted = convertInputs(inputs, this.inputs);
       const pass = this.#parts.breaker.before();
       try {
         const run = pass.isProbe ? { ...options, isFresh: true } : options;
@@ -312,29 +244,36 @@ export class SessionModel implements AsyncDisposable {
     options: RunOptions,
     resultMemory: ResultMemory,
   ): Promise<QueuedRun> {
-    if (this.#inline && this.#plan && options.state === undefined && !options.isFresh) {
+    const plan = this.#plan;
+    if (this.#inline && plan && options.state === undefined && !options.isFresh) {
       if (patience.signal?.aborted) throw interrupted();
-      return { ...runInline(this.#plan, this.#inline, inputs), queueMs: 0 };
+      return { ...runInline(plan, this.#inline, inputs), queueMs: 0 };
     }
-    if (this.#plan === undefined) {
-      const { lease, queueMs, left } = await this.#takeTurn(patience, options);
-      const run = await this.#timed(left, this.#runFeatures(lease, inputs, left));
-      return { ...run, queueMs };
+    if (plan === undefined) {
+      const description = this.function;
+      return this.#turns.run(patience, options, (lease, left) => {
+        return runFeatures(lease, { description, inputs, patience: left });
+      });
     }
     // A stateful model without a state runs with one of its own, zero, for this one call. A given one is taken at once,
     // not when its turn comes: two calls with one state are a mistake, however they happen to interleave.
-    const isStateful = this.#plan.ports.states.length > 0;
+    const isStateful = plan.ports.states.length > 0;
     const fresh = options.state === undefined && isStateful ? await this.newState() : undefined;
     const turn = (options.state ?? fresh)?.begin();
     try {
-      const { lease, queueMs, left } = await this.#takeTurn(patience, options);
-      const run = await this.#timed(
-        left,
-        this.#runGraph(this.#plan, lease, inputs, { patience: left, turn, resultMemory }),
-      );
+      const run = await this.#turns.run(patience, options, (lease, left) => {
+        return runGraph(lease, {
+          plan,
+          inputs,
+          memory: new RunMemory(this.#parts),
+          resultMemory,
+          state: turn,
+          patience: left,
+        });
+      });
       turn?.commit();
       this.#considerInline(run.runMs);
-      return { ...run, queueMs };
+      return run;
     } catch (error) {
       turn?.rollBack();
       throw error;
@@ -369,213 +308,9 @@ export class SessionModel implements AsyncDisposable {
       },
     );
   }
-
-  /** An instance, and what is left of the patience; throws DEADLINE where the queue has left too little for a run. */
-  async #takeTurn(patience: Patience, options: RunOptions): Promise<Turn> {
-    const queued = performance.now();
-    const lease = await this.#acquire(patience, options);
-    const now = performance.now();
-    const queueMs = now - queued;
-    if (queueMs < briefMs) return { lease, queueMs, left: patience };
-    const leftMs = patience.deadline - now;
-    const { neededMs } = this.#estimate;
-    if (leftMs < neededMs) {
-      lease[Symbol.dispose]();
-      throw tooLate("predict", patience, { queueMs, neededMs });
-    }
-    return {
-      lease,
-      queueMs,
-      left: this.#estimate.wasFair(leftMs) ? patience : { ...patience, stage: "waiting" },
-    };
-  }
-
-  /** Lets the estimate know how long it took. */
-  async #timed(patience: Patience, work: Promise<Run>): Promise<Run> {
-    const started = performance.now();
-    try {
-      const run = await work;
-      this.#estimate.add(performance.now() - started);
-      return run;
-    } catch (error) {
-      if (isExpired(error)) this.#estimate.addUnfinished(performance.now() - started);
-      throw error;
-    }
-  }
-
-  /**
-   * An instance while there is time for a run; one that comes too late is returned at once. Who cannot be served any more
-   * leaves the queue by a timer of its own: found out at its turn, it would keep the instance from the next.
-   */
-  async #acquire(patience: Patience, { priority, isFresh }: RunOptions): Promise<InstanceLease<Instance>> {
-    const { signal } = patience;
-    if (signal?.aborted) throw interrupted();
-    const idle = isFresh ? undefined : this.#parts.pool.acquireIdle();
-    if (idle) return idle;
-    const giveUp = new AbortController();
-    const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
-    const queued = performance.now();
-    const { neededMs } = this.#estimate;
-    const waiting = this.#parts.pool.acquire({ signal: either, priority, isFresh });
-    try {
-      return await within(waiting, "predict", {
-        ...patience,
-        deadline: patience.deadline - neededMs,
-        stage: "waiting",
-      });
-    } catch (error) {
-      giveUp.abort();
-      waiting.then(
-        (late) => late[Symbol.dispose](),
-        () => {
-          // It was refused, or taken out of the queue: nothing to return.
-        },
-      );
-      if (isExpired(error)) {
-        throw tooLate("predict", patience, { queueMs: performance.now() - queued, neededMs });
-      }
-      throw error;
-    }
-  }
-
-  async #runGraph(
-    plan: FeaturePlan,
-    lease: InstanceLease<Instance>,
-    inputs: FeatureValues,
-    { patience, turn, resultMemory }: GraphRunOptions,
-  ): Promise<Run> {
-    const started = performance.now();
-    const memory = new RunMemory(this.#parts);
-    const { instance } = lease;
-    try {
-      const given = memory.encode(plan, inputs);
-      const wanted = memory.placeResults(plan, resultMemory);
-      if (turn) {
-        given.push(...turn.inputs);
-        wanted.push(...turn.outputs);
-      }
-      const inputMs = performance.now() - started;
-      instance.prepareRun();
-      const call = instance.run(given, wanted);
-      const { results, runMs } = await within(call, "predict", patience).catch((error: unknown) => {
-        if (!isGivenUp(error)) throw error;
-        // The engine may still be at work: nothing of this call goes back before it has really ended.
-        instance.cancel();
-        const endMemory = memory.quarantine();
-        const endTurn = turn?.abandon();
-        lease.abandon(call, () => {
-          endMemory();
-          endTurn?.();
-        });
-        throw error;
-      });
-      lease[Symbol.dispose]();
-      return {
-        outputs: plan.decode(memory.collect(results)),
-        mapped: memory.mapped,
-        isPooled: (bytes) => memory.isPooled(bytes),
-        inputMs,
-        runMs,
-        [Symbol.dispose]: () => memory[Symbol.dispose](),
-      };
-    } catch (error) {
-      memory[Symbol.dispose]();
-      this.#recycleAfter(error, instance);
-      lease[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  async #runFeatures(
-    lease: InstanceLease<Instance>,
-    inputs: FeatureValues,
-    patience: Patience,
-  ): Promise<Run> {
-    const call = lease.instance.call({ type: "predict", inputs });
-    try {
-      const { outputs, runMs } = await within(call, "predict", patience);
-      checkOutputs(this.function, outputs);
-      lease[Symbol.dispose]();
-      return { outputs, mapped: noneMapped, isPooled: notPooled, inputMs: 0, runMs, [Symbol.dispose]() {} };
-    } catch (error) {
-      if (isGivenUp(error)) lease.abandon(call, () => {});
-      this.#recycleAfter(error, lease.instance);
-      lease[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  #recycleAfter(error: unknown, instance: Instance): void {
-    if (isSurfaceError(error)) this.#parts.pool.recycle(instance, "surface");
-  }
-
-  #convert(inputs: FeatureValues): FeatureValues {
-    const names = this.inputs.map((input) => input.name);
-    for (const name of inputs.keys()) {
-      if (names.includes(name)) continue;
-      const hint = suggest(name, names, "The inputs are");
-      throw new CoremlxError("BAD_INPUT", `Unknown input "${name}"`, {
-        hint,
-        details: { name, inputs: names },
-      });
-    }
-    const converted = new Map<string, FeatureValue>();
-    const missing: string[] = [];
-    for (const input of this.inputs) {
-      const value = inputs.get(input.name);
-      if (value !== undefined) converted.set(input.name, convertFeature(value, input));
-      else if (!input.isOptional) missing.push(input.name);
-    }
-    if (missing.length > 0) {
-      const list = missing.map((name) => `"${name}"`).join(", ");
-      throw new CoremlxError("BAD_INPUT", `Cannot predict: input ${list} is missing`, {
-        hint: `Give it with --input ${missing[0]}=VALUE`,
-        details: { missing },
-      });
-    }
-    return converted;
-  }
-}
-
-const notPooled = () => false;
-const noneMapped: ReadonlyMap<string, OutputLease> = new Map();
-const nowhere: ReadonlyMap<string, Tensor> = new Map();
-
-/** In this thread: the caller's arrays are lent as they are, results come in memory of their own. */
-function runInline(plan: FeaturePlan, graph: LoadedGraph, inputs: FeatureValues): Run {
-  const started = performance.now();
-  const tensors = plan.encode(inputs);
-  const ready = performance.now();
-  const results = graph.run(tensors, nowhere);
-  const runMs = performance.now() - ready;
-  return {
-    outputs: plan.decode(results),
-    mapped: noneMapped,
-    isPooled: notPooled,
-    inputMs: ready - started,
-    runMs,
-    [Symbol.dispose]() {},
-  };
 }
 
 /** The model's name among others: its file's name without the ending. */
 export function modelNameOf(path: string): string {
   return basename(path).replace(/\.(mlpackage|mlmodelc|mlmodel)$/i, "");
-}
-
-function isExpired(error: unknown): boolean {
-  return error instanceof CoremlxError && error.code === "DEADLINE";
-}
-
-/** Our own waiting ended, not the engine's work: `within` gave up. */
-function isGivenUp(error: unknown): boolean {
-  return error instanceof CoremlxError && (error.code === "DEADLINE" || error.code === "INTERRUPTED");
-}
-
-/** The value in memory of the caller's. */
-function keepValue(value: FeatureValue, { isPooled }: Run): FeatureValue {
-  if (!isTensor(value) || !isPooled(value.bytes)) return value;
-  const bytes = new Uint8Array(new ArrayBuffer(value.bytes.byteLength));
-  bytes.set(value.bytes);
-  return { ...value, bytes };
 }

@@ -2,9 +2,9 @@
 
 import { generate } from "../../codecs/generate.ts";
 import { CoremlxError } from "../../core/errors.ts";
-import { suggest } from "../../core/suggest.ts";
 import type { FeatureValue, FeatureValues, SteppedValues } from "../../core/tensor.ts";
 import { type Carry, checkCarries } from "./carry.ts";
+import { refuseMissing, refuseUnknown } from "../run/inputs.ts";
 import { readStartValue, readStepInput, type StepInput } from "./sequence-inputs.ts";
 import { OutputStacks } from "./sequence-outputs.ts";
 import type { ModelState, Prediction, SessionModel } from "../session.ts";
@@ -143,14 +143,7 @@ function planInputs(
   values: FeatureValues,
   { steps, carries }: { readonly steps: number; readonly carries: readonly Carry[] },
 ): Plan {
-  const names = model.inputs.map(({ name }) => name);
-  for (const name of values.keys()) {
-    if (names.includes(name)) continue;
-    throw new CoremlxError("BAD_INPUT", `Unknown input "${name}"`, {
-      hint: suggest(name, names, "The inputs are"),
-      details: { name, inputs: names },
-    });
-  }
+  refuseUnknown(values, model.inputs);
   const sources = new Map<string, StepInput>();
   const starts = new Map<string, FeatureValue>();
   const missing: string[] = [];
@@ -162,13 +155,7 @@ function planInputs(
     } else if (value !== undefined) sources.set(input.name, readStepInput(value, input, steps));
     else if (carry === undefined && !input.isOptional) missing.push(input.name);
   }
-  if (missing.length > 0) {
-    const list = missing.map((name) => `"${name}"`).join(", ");
-    throw new CoremlxError("BAD_INPUT", `Cannot run ${steps} steps: input ${list} is missing`, {
-      hint: `Give it with --input ${missing[0]}=VALUE`,
-      details: { missing },
-    });
-  }
+  refuseMissing(missing, `run ${steps} steps`);
   const isSame = ![...sources.values()].some(({ isStepped }) => isStepped);
   if (steps > 1 && isSame && carries.length === 0 && model.states.length === 0) {
     throw new CoremlxError(

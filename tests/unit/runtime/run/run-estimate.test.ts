@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { randomSource } from "../../../../src/codecs/generate.ts";
-import { RunEstimate } from "../../../../src/runtime/pool/run-estimate.ts";
+import { RunEstimate } from "../../../../src/runtime/run/run-estimate.ts";
 
 function estimateAfter(runs: readonly number[]): RunEstimate {
   const estimate = new RunEstimate();

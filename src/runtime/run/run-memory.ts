@@ -1,13 +1,13 @@
 // The memory of one run of a graph: what it reads, where its results go, and who gets it back when.
 
-import type { DType } from "../core/dtype.ts";
-import type { FeatureValues, Tensor } from "../core/tensor.ts";
-import type { FeaturePlan } from "../engines/feature-plan.ts";
-import { addressOf, allocate, canLend, stableByteLength } from "../native/memory.ts";
-import { type BufferLease, type BufferPool, checkByteLength } from "./buffers/buffer-pool.ts";
-import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
-import type { SharedTensor } from "./worker/protocol.ts";
-import { share } from "./worker/shared-tensor.ts";
+import type { DType } from "../../core/dtype.ts";
+import type { FeatureValues, Tensor } from "../../core/tensor.ts";
+import type { FeaturePlan } from "../../engines/feature-plan.ts";
+import { addressOf, allocate, canLend, stableByteLength } from "../../native/memory.ts";
+import { type BufferLease, type BufferPool, checkByteLength } from "../buffers/buffer-pool.ts";
+import type { OutputLease, OutputStore } from "../outputs/outputs.ts";
+import type { SharedTensor } from "../worker/protocol.ts";
+import { share } from "../worker/shared-tensor.ts";
 
 export interface RunMemorySources {
   readonly buffers: BufferPool;
