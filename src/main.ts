@@ -4,10 +4,12 @@ import { isatty } from "node:tty";
 import { currentEnvironment, currentFolder } from "./cli/environment.ts";
 import { type Io, readAllStdin, writeAll } from "./cli/output.ts";
 import { runProgram } from "./cli/program.ts";
+import { fillArgument } from "./runtime/cache-filler.ts";
 import { childArgument } from "./runtime/worker/channel.ts";
 
-// An engine's own process is this program again, told so before anything else is read.
+// An engine's own process is this program again, told so before anything else is read; so is one that compiles.
 if (process.argv[2] === childArgument) await (await import("./runtime/worker/child.ts")).serveParent();
+if (process.argv[2] === fillArgument) await (await import("./runtime/fill-process.ts")).fillAsTold();
 
 const abort = new AbortController();
 let signals = 0;

@@ -14,7 +14,8 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
   const { model, engine, environment, cold, memory, steady } = result;
   const { tool, os, cpu } = environment;
   const first = cold.first === null ? "not reached" : formatLatency(cold.first.latencyMs);
-  const cache = cold.cache === "warm" ? " (from the cache)" : "";
+  const isWarm = cold.cache === "warm";
+  const load = `${isWarm ? "" : `compile ${formatMs(cold.compileMs)} · `}load ${formatMs(cold.loadMs)}`;
   const version = `coremlx ${tool.version}${tool.commit === null ? "" : ` (${tool.commit.slice(0, 12)})`}`;
   const head = [
     paint("bold", plainLine(basename(model.path))),
@@ -25,7 +26,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
     ),
     paint("dim", describeLoad(result)),
     "",
-    `cold start  open ${formatMs(cold.openMs)} · load ${formatMs(cold.loadMs)}${cache} · first prediction ${first}`,
+    `cold start  open ${formatMs(cold.openMs)} · ${load}${isWarm ? " (from the cache)" : ""} · first prediction ${first}`,
   ];
   if (steady === null) return [...head, "", "interrupted before the measurement began"].join("\n");
   const rows = latencyRows(steady);

@@ -135,6 +135,11 @@ export const engineFlags = {
     description: "where coremlx keeps its cache",
     isTrusted: true,
   },
+  cache: {
+    type: "boolean",
+    default: true,
+    description: "load what was compiled before, and compile in the background what took long",
+  },
 } as const satisfies FlagDefs;
 
 export function command<const F extends FlagDefs>(spec: CommandSpec<F>): Command {

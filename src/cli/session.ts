@@ -12,6 +12,7 @@ export interface SessionFlags {
   readonly engine: string;
   readonly onnxruntime: string | undefined;
   readonly "cache-dir": string | undefined;
+  readonly cache: boolean;
 }
 
 /** Throws USAGE for an engine nobody knows, before anything is opened. */
@@ -25,6 +26,7 @@ export async function openCliSession(flags: SessionFlags, io: Io, logger: Logger
     engine: flags.engine,
     onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
     cacheDir: cacheDirOf(flags["cache-dir"], io),
+    cache: flags.cache,
     telemetry: telemetryOf(logger),
   });
 }

@@ -23,6 +23,7 @@ export const eventTable = {
       isolation: "worker or process",
       cache: "warm: compiled before; cold",
       openMs: "reading the file",
+      compileMs: "translating it for the engine",
       loadMs: "making it ready",
     },
   },
@@ -153,6 +154,14 @@ export const eventTable = {
   "compile cache entry damaged": {
     help: "An entry of the compile cache was removed, and is made again",
     fields: { key: "of the entry", reason: "what is wrong" },
+  },
+  "compile cache filled": {
+    help: "A model that was loaded cold has been compiled in the background",
+    fields: { path: "of the model" },
+  },
+  "compile cache not filled": {
+    help: "A model that was loaded cold is not compiled in the background",
+    fields: { path: "of the model", reason: "why" },
   },
   "library not usable": {
     help: "The built-in ONNX Runtime cannot be loaded from one place; the next is tried",

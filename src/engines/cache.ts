@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { CoremlxError, errnoOf } from "../core/errors.ts";
 import { metersOf, silent, type Telemetry } from "../core/telemetry.ts";
 import { openPrivateFolder } from "../native/private-folder.ts";
+import { AttemptLog } from "./cache/attempts.ts";
 import { DraftFolder, sweepDrafts } from "./cache/draft.ts";
 import { type CacheEntry, openEntry, type OpenEntryOptions } from "./cache/entry.ts";
 import {
@@ -128,6 +129,8 @@ export class CompileCache {
   readonly maxBytes: number;
   /** Digests of models that have not changed since they were computed. */
   readonly index: ModelIndex;
+  /** Of making entries in the background. */
+  readonly attempts: AttemptLog;
   readonly #telemetry: Telemetry;
   readonly #waitMs: number;
   readonly #entries: string;
@@ -143,6 +146,7 @@ export class CompileCache {
     this.#drafts = openPrivateFolder(join(this.folder, "drafts"));
     this.#locks = openPrivateFolder(join(this.folder, "locks"));
     this.index = new ModelIndex(openPrivateFolder(join(this.folder, "index")));
+    this.attempts = new AttemptLog(openPrivateFolder(join(this.folder, "attempts")));
     sweepDrafts(this.#drafts);
   }
 
@@ -215,6 +219,7 @@ export class CompileCache {
     const { removed, inUse, bytes } = this.#evict(entries, options.maxBytes ?? this.maxBytes);
     this.#sweepLocks();
     this.index.prune();
+    this.attempts.prune();
     return { removed, freedBytes: sumBytes(removed), inUse, bytes, damaged };
   }
 

@@ -22,6 +22,13 @@ export interface LoadCompiledOptions extends LoadOptions {
   readonly withDigest?: boolean | undefined;
 }
 
+export interface WantsCompilingOptions {
+  readonly functionName?: string | undefined;
+  /** How long opening and loading took without the cache. */
+  readonly tookMs: number;
+  readonly telemetry?: Telemetry | undefined;
+}
+
 /** Owns everything the loaded model needs. */
 export interface CompiledModel extends AsyncDisposable {
   readonly loaded: LoadedModel;
@@ -42,6 +49,11 @@ export interface Engine extends AsyncDisposable {
    * that keep nothing leave it out.
    */
   loadCompiled?(path: string, options?: LoadCompiledOptions): CompiledModel | undefined;
+  /**
+   * Whether `loadCompiled` found nothing, and making what it looks for is worth a process in the background. Answers
+   * in no time; engines that keep nothing leave it out.
+   */
+  wantsCompiling?(path: string, options: WantsCompilingOptions): boolean;
 }
 
 /** The graph's inputs, outputs and states, and the features they carry. Plain data. */
@@ -89,6 +101,8 @@ export interface LoadedModel extends AsyncDisposable {
   readonly function: FunctionDescription;
   /** The device that really runs it: "cpu" on portable. */
   readonly device: string;
+  /** Time it took to translate it for the engine; 0 where that had been done before. */
+  readonly compileMs: number;
   /** `undefined`: the model is more than one graph (a pipeline), and only `predict` runs it. Owned by the model. */
   readonly graph: { readonly ports: GraphPorts; readonly loaded: LoadedGraph } | undefined;
   /** Inputs must already have the declared types (codecs/convert.ts does that); shapes are checked here. */

@@ -13,6 +13,7 @@ import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import { type CacheEntry, cacheFailure, type CompileCache, type EntryOrigin } from "./cache.ts";
 import { writeNewFile } from "./cache/files.ts";
 import { compileKey, identifyCpu } from "./cache/key.ts";
+import { entryBytes } from "./cache/manifest.ts";
 import { isSameSnapshot, isSettled, type Snapshot, takeSnapshot } from "./cache/model-index.ts";
 import {
   type CompiledPlan,
@@ -69,25 +70,24 @@ export interface LoadedFile extends AsyncDisposable {
   readonly openMs: number;
   readonly loadMs: number;
   readonly cache: CacheOutcome;
+  /** The cache entry it came from, held as long as this. */
+  readonly entry: { readonly folder: string; readonly bytes: number } | undefined;
 }
+
+/** All but how to load what the cache can do nothing for. */
+export type LoadKnownOptions = Omit<LoadFileOptions, "load">;
 
 /** Throws what opening the model throws, and what `options.load` throws. */
 export async function loadFile(path: string, options: LoadFileOptions): Promise<LoadedFile> {
   const started = performance.now();
   const warm = options.verify ? undefined : loadKnown(path, started, options);
   if (warm) return warm;
-  const { openModel } = await import("../formats/open.ts");
-  const sinceEpochMs = options.now?.() ?? Date.now();
-  const model = await openModel(path, { telemetry: options.telemetry });
-  const opened = performance.now();
-  const times = { started, opened };
+  const { model, times, computeDigest } = await open(path, started, options);
   let isKept = false;
   try {
-    const result = await loadOpened(path, model, { ...options, ...times, sinceEpochMs });
+    const result = await loadOpened(path, model, { ...options, ...times, computeDigest });
     if (typeof result !== "string") return result;
-    const digest = options.withDigest
-      ? await (await import("../formats/open.ts")).computeDigest(model)
-      : undefined;
+    const digest = options.withDigest ? await computeDigest(model) : undefined;
     const loaded = await options.load(model);
     isKept = true;
     return {
@@ -96,6 +96,7 @@ export async function loadFile(path: string, options: LoadFileOptions): Promise<
       digest,
       ...elapsed(times),
       cache: { kind: "none", compileMs: 0, reason: result },
+      entry: undefined,
       async [Symbol.asyncDispose]() {
         await loaded[Symbol.asyncDispose]();
         model[Symbol.dispose]();
@@ -106,17 +107,26 @@ export async function loadFile(path: string, options: LoadFileOptions): Promise<
   }
 }
 
+/** From the cache or not at all: an entry that is missing is made; else why there is none. Throws what opening the model throws. */
+export async function loadKept(path: string, options: LoadKnownOptions): Promise<LoadedFile | string> {
+  const started = performance.now();
+  const warm = loadKnown(path, started, options);
+  if (warm) return warm;
+  const { model, times, computeDigest } = await open(path, started, options);
+  using opened = model;
+  return await loadOpened(path, opened, { ...options, ...times, computeDigest }); // before it is closed
+}
+
 /**
  * Only from what an earlier `compile` or `loadFile` has kept of this very file; undefined where that is nothing, or
  * nothing of use. Makes no entry; a damaged one is removed.
  */
-export function loadCompiled(path: string, options: Omit<LoadFileOptions, "load">): LoadedFile | undefined {
-  const load = () => Promise.reject(new CoremlxError("INTERNAL", "Cannot load a model that was not opened"));
-  return loadKnown(path, performance.now(), { ...options, load });
+export function loadCompiled(path: string, options: LoadKnownOptions): LoadedFile | undefined {
+  return loadKnown(path, performance.now(), options);
 }
 
 /** From the entry of a model whose files are as they were when its digest was noted. */
-function loadKnown(path: string, started: number, options: LoadFileOptions): LoadedFile | undefined {
+function loadKnown(path: string, started: number, options: LoadKnownOptions): LoadedFile | undefined {
   const { cache, telemetry = silent } = options;
   if (cache === undefined) return undefined;
   try {
@@ -141,11 +151,23 @@ function loadKnown(path: string, started: number, options: LoadFileOptions): Loa
   }
 }
 
-interface OpenedOptions extends LoadFileOptions {
+interface Times {
   readonly started: number;
   readonly opened: number;
   /** When opening the model began. */
   readonly sinceEpochMs: number;
+}
+
+async function open(path: string, started: number, { now = Date.now, telemetry }: LoadKnownOptions) {
+  const { computeDigest, openModel } = await import("../formats/open.ts");
+  const sinceEpochMs = now();
+  const model = await openModel(path, { telemetry });
+  const times: Times = { started, opened: performance.now(), sinceEpochMs };
+  return { model, times, computeDigest };
+}
+
+interface OpenedOptions extends LoadKnownOptions, Times {
+  readonly computeDigest: (model: Model) => Promise<string>;
 }
 
 /** From the entry of an open model, made now where there is none; else why the cache is of no use. */
@@ -160,7 +182,7 @@ async function loadOpened(path: string, model: Model, options: OpenedOptions): P
     if (snapshot === undefined) return "the state of its files cannot be noted";
     const settled = isSettled(snapshot, sinceEpochMs);
     const noted = settled && !verify ? cache.index.lookup(path)?.digest : undefined;
-    const digest = noted ?? (await (await import("../formats/open.ts")).computeDigest(model));
+    const digest = noted ?? (await options.computeDigest(model));
     const key = keyOf(digest, functionName, options);
     const entry = cache.get(key, { verify });
     const source = { path, model, functionName, digest, key, snapshot, settled };
@@ -273,7 +295,7 @@ interface HeldEntry {
 function loadEntry(
   { entry, root, digest, cache }: HeldEntry,
   times: { readonly started: number; readonly opened?: number },
-  options: LoadFileOptions,
+  options: LoadKnownOptions,
 ): LoadedFile {
   try {
     const plan = decodePlan(entry.read(planName));
@@ -288,6 +310,7 @@ function loadEntry(
       digest,
       ...elapsed({ started: times.started, opened }),
       cache,
+      entry: { folder: entry.folder, bytes: entryBytes(entry.manifest) },
       async [Symbol.asyncDispose]() {
         await loaded[Symbol.asyncDispose]();
         entry[Symbol.dispose]();
@@ -320,7 +343,12 @@ function assemble(body: PlannedBody, entry: CacheEntry, options: AssembleOptions
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   try {
-    return new GraphModel(body.function, body.ports, new OrtGraph(session));
+    return new GraphModel({
+      description: body.function,
+      ports: body.ports,
+      graph: new OrtGraph(session),
+      compileMs: 0,
+    });
   } catch (error) {
     session[Symbol.dispose]();
     throw error;

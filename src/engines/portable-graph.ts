@@ -24,15 +24,17 @@ export function loadGraph(
   description: FunctionDescription,
   options: GraphOptions,
 ): GraphModel {
+  const started = performance.now();
   const { graph, ...ports } = lower(fn, { precision: options.precision });
   const folder = commonFolder(graph);
   const { bytes } = serializeModel(graph, folder === undefined ? {} : { external: { folder } });
+  const compileMs = performance.now() - started;
   const session = options.runtime.createSession(bytes, {
     ...(folder === undefined ? {} : { externalDataFolder: folder }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   try {
-    return new GraphModel(description, ports, new OrtGraph(session));
+    return new GraphModel({ description, ports, graph: new OrtGraph(session), compileMs });
   } catch (error) {
     session[Symbol.dispose]();
     throw error;
@@ -41,15 +43,25 @@ export function loadGraph(
 
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
 
+export interface GraphModelParts {
+  readonly description: FunctionDescription;
+  readonly ports: GraphPorts;
+  /** Owned from now on. */
+  readonly graph: OrtGraph;
+  readonly compileMs: number;
+}
+
 /** Owns its graph. Not safe for two calls at once with the same state. */
 export class GraphModel implements LoadedModel {
   readonly device = "cpu";
   readonly function: FunctionDescription;
+  readonly compileMs: number;
   readonly #plan: FeaturePlan;
   readonly #graph: OrtGraph;
 
-  constructor(description: FunctionDescription, ports: GraphPorts, graph: OrtGraph) {
+  constructor({ description, ports, graph, compileMs }: GraphModelParts) {
     this.function = description;
+    this.compileMs = compileMs;
     this.#plan = new FeaturePlan(description, ports);
     this.#graph = graph;
   }

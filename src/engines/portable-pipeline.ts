@@ -18,6 +18,10 @@ export class PipelineModel implements LoadedModel {
     this.#stages = stages;
   }
 
+  get compileMs(): number {
+    return this.#stages.reduce((sum, stage) => sum + stage.compileMs, 0);
+  }
+
   async predict(inputs: FeatureValues, options: PredictOptions = {}): Promise<FeatureValues> {
     const features = new Map<string, FeatureValue>(inputs);
     for (const stage of this.#stages) {

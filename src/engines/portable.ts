@@ -9,8 +9,16 @@ import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import type { Precision } from "../lowering/scope.ts";
 import { compileCacheFolder, tryOpenCompileCache } from "./cache.ts";
 import { identifyLibrary } from "./cache/key.ts";
+import { wantsFilling } from "./fill-cache.ts";
 import { loadCompiled } from "./load-file.ts";
-import type { CompiledModel, Engine, LoadCompiledOptions, LoadedModel, LoadOptions } from "./engine.ts";
+import type {
+  CompiledModel,
+  Engine,
+  LoadCompiledOptions,
+  LoadedModel,
+  LoadOptions,
+  WantsCompilingOptions,
+} from "./engine.ts";
 import { type GraphOptions, loadGraph } from "./portable-graph.ts";
 import { PipelineModel } from "./portable-pipeline.ts";
 
@@ -60,6 +68,20 @@ export class PortableEngine implements Engine {
       threads: options.threads,
       withDigest: options.withDigest,
       telemetry: options.telemetry,
+    });
+  }
+
+  wantsCompiling(path: string, { functionName, tookMs, telemetry }: WantsCompilingOptions): boolean {
+    if (this.#compiled === undefined) return false;
+    const { cacheDir, libraryPath } = this.#compiled;
+    return wantsFilling(path, {
+      cacheDir,
+      functionName,
+      precision: this.#precision,
+      runtime: this.#runtime,
+      library: identifyLibrary(libraryPath),
+      tookMs,
+      telemetry,
     });
   }
 

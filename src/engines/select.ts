@@ -12,6 +12,8 @@ export interface EngineOptions {
   /** Where extracted libraries are kept. */
   readonly cacheDir: string;
   readonly precision?: "float32" | "model" | undefined;
+  /** false: nothing is looked for in the compile cache. Default true. */
+  readonly cache?: boolean | undefined;
 }
 
 /** Throws UNSUPPORTED for an engine this machine or build does not have, USAGE for a name nobody knows. */
@@ -41,12 +43,12 @@ async function openPortable(options: EngineOptions): Promise<Engine> {
     import("../native/onnxruntime.ts"),
     import("../native/library.ts"),
   ]);
-  const { cacheDir, onnxruntimePath, precision } = options;
+  const { cacheDir, onnxruntimePath, precision, cache = true } = options;
   const libraryPath = await locateOnnxRuntime({ path: onnxruntimePath, cacheDir });
   return new PortableEngine({
     runtime: OnnxRuntime.open(libraryPath),
     precision,
-    compiled: { cacheDir, libraryPath },
+    compiled: cache ? { cacheDir, libraryPath } : undefined,
   });
 }
 

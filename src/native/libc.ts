@@ -12,6 +12,8 @@ const everywhere = {
   setenv: { args: ["ptr", "ptr", "i32"], returns: "i32" },
   // void *memcpy(void *destination, const void *source, size_t byteLength);
   memcpy: { args: ["ptr", "ptr", "u64"], returns: "ptr" },
+  // unsigned int alarm(unsigned int seconds);
+  alarm: { args: ["u32"], returns: "u32" },
 } as const satisfies Record<string, FFIFunction>;
 
 const linux = {
@@ -49,6 +51,12 @@ export function setNativeEnvironment(name: string, value: string): void {
 export function copyMemory(destination: Pointer, source: Pointer, byteLength: number): void {
   libc ??= bindEverywhere();
   libc.memcpy(destination, source, byteLength);
+}
+
+/** Ends this process after so many seconds by a signal, also when it hangs in native code. */
+export function endProcessAfter(seconds: number): void {
+  libc ??= bindEverywhere();
+  libc.alarm(seconds);
 }
 
 /** Gives freed memory back to the system: glibc keeps it otherwise (175 against 370 MB after six model loads). */

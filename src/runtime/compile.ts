@@ -118,20 +118,19 @@ async function compileFunction(work: Work, cache: CompileCache, functionName: st
     load: (model) => portable.load(model, { functionName }),
   };
   await using file = await loadFile(path, options);
-  const { cache: outcome, digest, description, loadMs, loaded } = file;
-  if (outcome.kind === "none" || digest === undefined) {
+  const { cache: outcome, entry, digest, description, loadMs, loaded } = file;
+  if (outcome.kind === "none" || entry === undefined || digest === undefined) {
     const why = outcome.kind === "none" ? outcome.reason : "it has no digest";
     throw new CoremlxError("IO", `Cannot keep the compiled model of ${path}: ${why}`, {
       details: { path, cache: cache.folder },
     });
   }
-  const entry = cache.list().entries.find(({ key }) => key === outcome.key);
   const compiled: CompiledFunction = {
     name: loaded.function.name,
     outcome: outcome.kind,
     key: outcome.key,
-    folder: entry?.folder ?? cache.folder,
-    bytes: entry?.bytes ?? 0,
+    folder: entry.folder,
+    bytes: entry.bytes,
     compileMs: outcome.compileMs,
     loadMs: loadMs - outcome.compileMs,
   };

@@ -22,7 +22,7 @@ import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
 import type { LoadReply } from "./worker/protocol.ts";
 import { type ResultMemory, RunMemory } from "./run/run-memory.ts";
 import { ModelState } from "./sequence/state.ts";
-import type { ModelStats } from "./metrics/stats.ts";
+import type { LoadTimings, ModelStats } from "./metrics/stats.ts";
 
 export interface PredictionOptions {
   readonly signal?: AbortSignal | undefined;
@@ -125,9 +125,9 @@ export class SessionModel implements AsyncDisposable {
   get isWarm(): boolean {
     return this.#parts.reply.cache === "warm";
   }
-  get timings(): { readonly openMs: number; readonly loadMs: number } {
-    const { openMs, loadMs } = this.#parts.reply;
-    return { openMs, loadMs };
+  get timings(): LoadTimings {
+    const { openMs, compileMs, loadMs } = this.#parts.reply;
+    return { openMs, compileMs, loadMs };
   }
   /** It was found small enough to run in this thread. */
   get isInline(): boolean {

@@ -10,6 +10,7 @@ import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
 import { BufferPool } from "./buffers/buffer-pool.ts";
+import { CacheFiller } from "./cache-filler.ts";
 import { within } from "./pool/deadline.ts";
 import type { Isolation } from "./worker/channel.ts";
 import { Instance } from "./pool/instance.ts";
@@ -21,12 +22,12 @@ import { ModelSource } from "./pool/model-source.ts";
 import { ResourceScheduler } from "./pool/resource-scheduler.ts";
 import { type ResourceCounts, ResourceLedger } from "./pool/resources.ts";
 import { allowedOf, ThermalGovernor } from "./pool/thermal-governor.ts";
-import type { LoadRequest } from "./worker/protocol.ts";
+import type { LoadReply, LoadRequest } from "./worker/protocol.ts";
 import { OutputStore } from "./outputs/outputs.ts";
 import { modelNameOf, SessionModel } from "./session-model.ts";
 import type { SessionStats } from "./metrics/stats.ts";
 
-export type { ModelStats, SessionStats } from "./metrics/stats.ts";
+export type { LoadTimings, ModelStats, SessionStats } from "./metrics/stats.ts";
 export type {
   Prediction,
   PredictionLease,
@@ -43,6 +44,11 @@ export interface SessionOptions {
   /** Default: the user's cache folder. */
   readonly cacheDir?: string | undefined;
   readonly precision?: "float32" | "model" | undefined;
+  /**
+   * Look models up in the compile cache, and fill it: another process of low priority compiles what took long to load, and
+   * may outlive this one. Default true.
+   */
+  readonly cache?: boolean | undefined;
   /** Results up to this size travel in buffers, larger ones in mapped files. Default: 10 MB. */
   readonly maxInlineBytes?: number | undefined;
   /** Private folder of mapped results that are published. Default: inside the cache folder. */
@@ -134,6 +140,8 @@ export class Session implements AsyncDisposable {
   readonly #ledger: ResourceLedger;
   readonly #scheduler: ResourceScheduler;
   readonly #governor: ThermalGovernor | undefined;
+  readonly #filler: CacheFiller;
+  readonly #cacheCounts = { hits: 0, misses: 0 };
   readonly #startedEpochMs = Date.now();
 
   constructor(options: SessionOptions, seams: SessionSeams = {}) {
@@ -147,9 +155,10 @@ export class Session implements AsyncDisposable {
       telemetry,
     });
     this.#governor = options.thermal && new ThermalGovernor({ source: options.thermal, telemetry });
+    this.#filler = new CacheFiller({ telemetry });
     this.#buffers = new BufferPool({ telemetry, capacityBytes: bufferBytes ?? Math.floor(totalmem() / 4) });
     this.#outputs = new OutputStore({
-      folder: options.outputDir ?? join(options.cacheDir ?? defaultCacheDir(), "outputs"),
+      folder: options.outputDir ?? join(this.#cacheDir, "outputs"),
       buffers: this.#buffers,
       maxInlineBytes: options.maxInlineBytes,
       telemetry,
@@ -170,6 +179,7 @@ export class Session implements AsyncDisposable {
         quarantined: mapped.quarantinedCount,
       },
       resources: this.#scheduler.stats,
+      compileCache: { ...this.#cacheCounts },
       ...(this.#governor && { thermal: this.#governor.stats }),
       process: { residentBytes: process.memoryUsage.rss(), ...this.#governor?.reading },
     };
@@ -204,6 +214,7 @@ export class Session implements AsyncDisposable {
       telemetry.log("warn", "model not loaded", { model: name, code, reason: messageOf(error) });
       throw error;
     });
+    this.#noteCache(source.reply, request, telemetry);
     const pool: ModelPool<Instance> = new ModelPool({
       ...source.source,
       model: name,
@@ -245,8 +256,10 @@ export class Session implements AsyncDisposable {
     const recycler = this.#watchMemory(model, pool, options);
     const unwatchHeat = this.#governor?.watch((share) => pool.limitTo(allowedOf(most, share)));
     const { cache, device, engineVersion } = source.reply;
-    const [openMs, loadMs] = [source.reply.openMs, source.reply.loadMs].map(Math.round);
-    const facts = { engine: engineVersion, device, isolation, cache, openMs, loadMs };
+    const { openMs, compileMs, loadMs } = source.reply;
+    const [open, compile, load] = [openMs, compileMs, loadMs].map(Math.round);
+    const times = { openMs: open, compileMs: compile, loadMs: load };
+    const facts = { engine: engineVersion, device, isolation, cache, ...times };
     telemetry.log("info", "model loaded", { model: name, ...facts });
     if (options.inline !== "always") return model;
     try {
@@ -258,10 +271,16 @@ export class Session implements AsyncDisposable {
     }
   }
 
+  /** Waits until the compile cache holds, as far as it can, what this session has loaded so far. */
+  async settleCache(): Promise<void> {
+    await this.#filler.settle();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#governor?.[Symbol.dispose]();
     await Promise.all([...this.#models].map((model) => model[Symbol.asyncDispose]()));
     this.#scheduler[Symbol.dispose]();
+    this.#filler[Symbol.dispose]();
     this.#outputs[Symbol.dispose]();
     this.#buffers[Symbol.dispose]();
   }
@@ -285,9 +304,23 @@ export class Session implements AsyncDisposable {
     });
   }
 
+  #noteCache(reply: LoadReply, { path, functionName, engine }: LoadRequest, telemetry: Telemetry): void {
+    // What is wrong with the cache costs time, never an answer: no warnings.
+    for (const { level, event, fields } of reply.events)
+      telemetry.log(level === "warn" ? "info" : level, event, fields);
+    if (engine.cache === false) return;
+    if (reply.cache === "warm") this.#cacheCounts.hits++;
+    else this.#cacheCounts.misses++;
+    if (reply.wantsCompiling) this.#filler.request({ path, functionName, engine });
+  }
+
   #engineOptions(): EngineOptions {
-    const { engine, onnxruntimePath, cacheDir, precision } = this.#options;
-    return { engine: engine ?? "auto", onnxruntimePath, cacheDir: cacheDir ?? defaultCacheDir(), precision };
+    const { engine = "auto", onnxruntimePath, precision, cache } = this.#options;
+    return { engine, onnxruntimePath, cacheDir: this.#cacheDir, precision, cache };
+  }
+
+  get #cacheDir(): string {
+    return this.#options.cacheDir ?? defaultCacheDir();
   }
 }
 

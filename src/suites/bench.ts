@@ -4,7 +4,7 @@ import { generate } from "../codecs/generate.ts";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { FeatureDescription, FunctionDescription, ModelDescription } from "../core/model.ts";
 import type { FeatureValues } from "../core/tensor.ts";
-import type { LoadModelOptions, ModelStats, SessionStats } from "../runtime/session.ts";
+import type { LoadModelOptions, LoadTimings, ModelStats, SessionStats } from "../runtime/session.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { describeEnvironment, type Probe, systemProbe } from "./machine.ts";
 import { type LiveFigures, Measurement } from "./measurement.ts";
@@ -20,7 +20,7 @@ export interface BenchModel extends AsyncDisposable {
   readonly engineVersion: string;
   readonly device: string;
   readonly digest: string | undefined;
-  readonly timings: { readonly openMs: number; readonly loadMs: number };
+  readonly timings: LoadTimings;
   /** It runs in the caller's own thread. */
   readonly isInline?: boolean;
   readonly stats?: ModelStats;
@@ -34,6 +34,8 @@ export interface BenchModel extends AsyncDisposable {
 export interface BenchSession {
   readonly stats?: SessionStats;
   load(path: string, options: LoadModelOptions): Promise<BenchModel>;
+  /** Waits for work in the background that would disturb a measurement. */
+  settleCache?(): Promise<void>;
 }
 
 export interface BenchOptions {
@@ -97,6 +99,7 @@ export async function runBench(
   };
   await using model = await session.load(path, loadOptions);
   const afterLoadBytes = probe.rssBytes();
+  await session.settleCache?.();
   const inputs = await (options.prepareInputs ?? randomInputs)(model);
 
   options.onProgress?.({ phase: "first" });

@@ -92,7 +92,8 @@ const configuration = Type.Object(
 const cold = Type.Object(
   {
     openMs: ms("reading and checking the model's files"),
-    loadMs: ms("lowering or compiling, and loading into the engine"),
+    compileMs: ms("translating it for the engine; 0 when warm"),
+    loadMs: ms("loading into the engine"),
     cache: nullable(
       Type.Union([Type.Literal("cold"), Type.Literal("warm")], {
         description: "warm: the compile cache had it; null: not known",

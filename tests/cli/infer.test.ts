@@ -95,7 +95,7 @@ describe("a picture for the one input of a classifier", () => {
     const { code, stdout, stderr } = await run(["infer", digits, seven, "--top", "2"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(
-      /^classLabel: 7\nclassLabel_probs:\n {2}7 {2}96\.7 %\n {2}2 {3}1\.3 %\n {2}… 8 more \(--top 10\)\nportable · cpu · open [\d.]+ m?s · load [\d.]+ m?s · predict [\d.]+ [mµ]?s\n$/,
+      /^classLabel: 7\nclassLabel_probs:\n {2}7 {2}96\.7 %\n {2}2 {3}1\.3 %\n {2}… 8 more \(--top 10\)\nportable · cpu · open [\d.]+ m?s · compile [\d.]+ m?s · load [\d.]+ m?s \(cold\) · predict [\d.]+ [mµ]?s\n$/,
     );
   });
 
@@ -224,7 +224,7 @@ describe("the JSON answer", () => {
       device: "cpu",
       file: seven,
     });
-    expect(Object.keys(Object(timings))).toEqual(["openMs", "loadMs", "runMs"]);
+    expect(Object.keys(Object(timings))).toEqual(["openMs", "compileMs", "loadMs", "runMs"]);
     for (const value of Object.values(Object(timings))) expect(value).toBeGreaterThan(0);
   });
 

@@ -70,7 +70,7 @@ export const benchResult: BenchResult = {
     requestedDevice: "auto",
     inputs: "random, seed 0",
   },
-  cold: { openMs: 12, loadMs: 345, cache: "cold", first: { latencyMs: 20.5, runMs: 18 } },
+  cold: { openMs: 12, compileMs: 145, loadMs: 200, cache: "cold", first: { latencyMs: 20.5, runMs: 18 } },
   memory: { beforeLoadBytes: 40e6, afterLoadBytes: 110e6, afterFirstBytes: 111e6 },
   steady: steadyResult,
   pool: {

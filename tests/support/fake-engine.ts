@@ -54,6 +54,7 @@ const scale = numbersOf(
 );
 
 class FakeModel implements LoadedModel {
+  readonly compileMs = 0;
   readonly device = "cpu";
   readonly graph = undefined;
   readonly function: FunctionDescription;

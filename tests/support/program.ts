@@ -2,6 +2,7 @@
 
 import { expect } from "bun:test";
 import { resolve } from "node:path";
+import { tempFolder } from "./temp.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const binary = process.env["COREMLX_BINARY"];
@@ -191,10 +192,14 @@ function show({ code, stdout, stderr }: ProgramResult): string {
   return `${code}\n${stderr.slice(-2_000)}\n${stdout.slice(-500)}`;
 }
 
-/** PATH and the caches of the tests, plus `extra`: nobody's own COREMLX_… settings. */
+/** Caches of the programs that one run of the tests starts; the user's own has nothing to do with them. */
+const caches = tempFolder();
+process.on("exit", () => caches[Symbol.dispose]());
+
+/** PATH and a cache of the tests' own, plus `extra`: nobody's own COREMLX_… settings. */
 export function environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const base: Record<string, string> = {};
-  for (const name of ["PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "LANG"]) {
+  const base: Record<string, string> = { XDG_CACHE_HOME: caches.path };
+  for (const name of ["PATH", "HOME", "TMPDIR", "LANG"]) {
     const value = process.env[name];
     if (value !== undefined) base[name] = value;
   }

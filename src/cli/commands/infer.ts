@@ -376,12 +376,14 @@ function statusLine({ model, flags }: Finish, results: readonly Result[]): strin
   const steps = results[0]?.steps;
   const one = steps === undefined ? "predict" : `${steps} steps`;
   const predict = results.length === 1 ? one : `${results.length} predictions, median`;
+  const { openMs, compileMs, loadMs } = model.timings;
   const requested = flags.device === "auto" ? "" : ` (${flags.device} requested)`;
   return [
     model.engine,
     `${model.device}${requested}`,
-    `open ${formatMs(model.timings.openMs)}`,
-    `load ${formatMs(model.timings.loadMs)}${model.isWarm ? " (warm)" : ""}`,
+    `open ${formatMs(openMs)}`,
+    ...(model.isWarm ? [] : [`compile ${formatMs(compileMs)}`]),
+    `load ${formatMs(loadMs)} (${model.isWarm ? "warm" : "cold"})`,
     `${predict} ${formatMs(median)}`,
   ].join(" · ");
 }

@@ -45,7 +45,8 @@ export function openOwnFile(path: string): OpenedFile {
   return { problem, isMissing: false };
 }
 
-function problemOf(stats: Stats): string | undefined {
+/** Why an open file is none of ours. */
+export function problemOf(stats: Stats): string | undefined {
   if (!stats.isFile()) return "is no file";
   if (stats.uid !== userId()) return `belongs to user ${stats.uid}`;
   if (stats.nlink !== 1) return `has ${stats.nlink} names`;

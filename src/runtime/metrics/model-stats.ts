@@ -61,6 +61,7 @@ export function describeModel(sources: ModelStatsSources): ModelStats {
     },
     load: {
       openMs: reply.openMs,
+      compileMs: reply.compileMs,
       loadMs: reply.loadMs,
       ...(firstInferenceMs === undefined ? {} : { firstInferenceMs }),
       cache: reply.cache,

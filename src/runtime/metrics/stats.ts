@@ -73,9 +73,17 @@ export interface InstanceStats {
   readonly abandonedThreads: number;
 }
 
-export interface LoadStats {
+/** One after the other; their sum is the whole time. */
+export interface LoadTimings {
+  /** Reading the model's file. */
   readonly openMs: number;
+  /** Translating it for the engine; 0 when it came from the compile cache. */
+  readonly compileMs: number;
+  /** Making it ready to run. */
   readonly loadMs: number;
+}
+
+export interface LoadStats extends LoadTimings {
   /** Absent before the first. */
   readonly firstInferenceMs?: number;
   /** Warm: found in the compile cache. */
@@ -159,7 +167,7 @@ export function publishModelStats(meters: Meters, stats: ModelStats): void {
   meters.gauge("coremlx_breaker_state", labels).set(breakerNumbers[breaker.state]);
   meters.counter("coremlx_breaker_trips_total", labels).raiseTo(breaker.trips);
   meters.counter("coremlx_breaker_rejections_total", labels).raiseTo(breaker.rejections);
-  meters.gauge("coremlx_load_seconds", labels).set((load.openMs + load.loadMs) / 1_000);
+  meters.gauge("coremlx_load_seconds", labels).set((load.openMs + load.compileMs + load.loadMs) / 1_000);
   if (load.firstInferenceMs !== undefined) {
     meters.gauge("coremlx_first_inference_seconds", labels).set(load.firstInferenceMs / 1_000);
   }

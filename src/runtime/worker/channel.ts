@@ -148,7 +148,7 @@ export class ChildChannel implements Channel {
 export const childArgument = "__child";
 
 /** The executable runs itself; from source, bun runs the program's entry. */
-function programCommand(): readonly string[] {
+export function programCommand(): readonly string[] {
   const entry = new URL("../../main.ts", import.meta.url);
   return entry.pathname.startsWith("/$bunfs/")
     ? [process.execPath]

@@ -3,6 +3,8 @@
 import type { DType } from "../../core/dtype.ts";
 import type { ErrorCode } from "../../core/errors.ts";
 import type { FunctionDescription, ModelDescription } from "../../core/model.ts";
+import type { EventFields, EventName } from "../../core/event-names.ts";
+import type { LogLevel } from "../../core/telemetry.ts";
 import type { FeatureValues, Tensor } from "../../core/tensor.ts";
 import type {
   CancelHandle,
@@ -31,13 +33,24 @@ export interface LoadReply {
   readonly engine: EngineName;
   readonly engineVersion: string;
   readonly device: string;
-  /** Time to read the file, and to make it ready to run. */
+  /** Time to read the file, to translate it for the engine (0 when warm), and to make it ready to run. */
   readonly openMs: number;
+  readonly compileMs: number;
   readonly loadMs: number;
   /** warm: it had been compiled before. */
   readonly cache: "cold" | "warm";
+  /** Compiling it in the background is worth it. */
+  readonly wantsCompiling: boolean;
+  /** What the compile cache had to say. */
+  readonly events: readonly LoadEvent[];
   /** Of a model that is one graph: how to run it by tensors, also from other workers. */
   readonly graph: SharedGraph | undefined;
+}
+
+export interface LoadEvent {
+  readonly level: LogLevel;
+  readonly event: EventName;
+  readonly fields: EventFields<EventName> | undefined;
 }
 
 export interface SharedGraph {

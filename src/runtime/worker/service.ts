@@ -2,6 +2,7 @@
 // tests drive it without a thread.
 
 import { CoremlxError, messageOf } from "../../core/errors.ts";
+import type { Telemetry } from "../../core/telemetry.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../../engines/engine.ts";
 import { borrowGraph, openEngine } from "../../engines/select.ts";
@@ -9,6 +10,7 @@ import { MemoryViews } from "../../native/memory.ts";
 import { RepeatableRun } from "./repeatable-run.ts";
 import type {
   AdoptRequest,
+  LoadEvent,
   LoadReply,
   LoadRequest,
   PredictReply,
@@ -31,7 +33,8 @@ type Running =
 
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
 
-interface Found extends Pick<LoadReply, "digest" | "description" | "openMs" | "loadMs" | "cache"> {
+interface Found
+  extends Pick<LoadReply, "digest" | "description" | "openMs" | "loadMs" | "cache" | "wantsCompiling"> {
   readonly loaded: LoadedModel;
   readonly close: () => Promise<void>;
 }
@@ -69,7 +72,11 @@ export class ModelService {
     this.#assertEmpty();
     const engine = await this.#openEngine(request.engine);
     try {
-      const found = await this.#loadWith(engine, request);
+      const events: LoadEvent[] = [];
+      const telemetry: Telemetry = {
+        log: (level, event, fields) => void events.push({ level, event, fields }),
+      };
+      const found = await this.#loadWith(engine, request, telemetry);
       const { loaded, close } = found;
       this.#running = { kind: "owner", engine, loaded, close };
       const { graph } = loaded;
@@ -81,8 +88,11 @@ export class ModelService {
         engineVersion: engine.version,
         device: loaded.device,
         openMs: found.openMs,
-        loadMs: found.loadMs,
+        compileMs: loaded.compileMs,
+        loadMs: found.loadMs - loaded.compileMs,
         cache: found.cache,
+        wantsCompiling: found.wantsCompiling,
+        events,
         graph: graph && { ports: graph.ports, share: graph.loaded.share, cancel: graph.loaded.cancel },
       };
     } catch (error) {
@@ -93,10 +103,10 @@ export class ModelService {
   }
 
   /** As it was compiled before, else from the model's own file. */
-  async #loadWith(engine: Engine, request: LoadRequest): Promise<Found> {
+  async #loadWith(engine: Engine, request: LoadRequest, telemetry: Telemetry): Promise<Found> {
     const { functionName, device, threads, withDigest } = request;
     const options = { functionName, device, threads };
-    const warm = engine.loadCompiled?.(request.path, { ...options, withDigest });
+    const warm = engine.loadCompiled?.(request.path, { ...options, withDigest, telemetry });
     if (warm) {
       const { loaded, description, digest, openMs, loadMs } = warm;
       return {
@@ -106,6 +116,7 @@ export class ModelService {
         openMs,
         loadMs,
         cache: "warm",
+        wantsCompiling: false,
         async close() {
           await warm[Symbol.asyncDispose]();
         },
@@ -118,6 +129,8 @@ export class ModelService {
     try {
       const loaded = await engine.load(model, options);
       const loadMs = performance.now() - opened;
+      const tookMs = performance.now() - started;
+      const wanted = engine.wantsCompiling?.(request.path, { functionName, tookMs, telemetry });
       return {
         loaded,
         description: model.description,
@@ -125,6 +138,7 @@ export class ModelService {
         openMs: opened - started,
         loadMs,
         cache: "cold",
+        wantsCompiling: wanted ?? false,
         async close() {
           await loaded[Symbol.asyncDispose]();
           model[Symbol.dispose]();

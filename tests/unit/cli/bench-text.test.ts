@@ -32,7 +32,7 @@ describe("a bench on paper", () => {
       "Example CPU, 2 cores · linux 6.18.0 · coremlx 0.1.0 (0123456789ab) · Bun 1.4.5",
       "4 callers · instances 2 · threads auto · inputs random, seed 0 · warm-up 1 s · measured 1,000 calls",
       "",
-      "cold start  open 12 ms · load 345 ms · first prediction 20.5 ms",
+      "cold start  open 12 ms · compile 145 ms · load 200 ms · first prediction 20.5 ms",
       "steady      1,000 predictions in 10 s · 100/s · none failed",
       "",
       "                   p50      p90      p99   p99.9     max     mean     min",
@@ -110,7 +110,7 @@ describe("a bench on paper", () => {
     const apart = linesOf({ ...benchResult, configuration, steady });
     expect(apart[3]).toStartWith("4 callers · instances 2 (in processes of their own) · ");
     expect(apart).toContain("processors  0.50 busy · 5 ms for each prediction");
-    expect(lines[5]).toBe("cold start  open 12 ms · load 345 ms (from the cache) · first prediction 20.5 ms");
+    expect(lines[5]).toBe("cold start  open 12 ms · load 200 ms (from the cache) · first prediction 20.5 ms");
   });
 
   test("says that it was interrupted, and when nothing had been measured by then", () => {
@@ -124,7 +124,9 @@ describe("a bench on paper", () => {
       steady: null,
     });
     expect(early.at(-1)).toBe("interrupted before the measurement began");
-    expect(early).toContain("cold start  open 12 ms · load 345 ms · first prediction not reached");
+    expect(early).toContain(
+      "cold start  open 12 ms · compile 145 ms · load 200 ms · first prediction not reached",
+    );
   });
 
   test.each([

@@ -116,7 +116,7 @@ describe("a session", () => {
       states: [],
       description: { kind: "mlProgram" },
       function: { name: "main" },
-      timings: { openMs: expect.any(Number), loadMs: expect.any(Number) },
+      timings: { openMs: expect.any(Number), compileMs: expect.any(Number), loadMs: expect.any(Number) },
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     expect(model.inputs.map((input) => input.name)).toEqual(["image"]);

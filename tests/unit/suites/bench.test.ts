@@ -63,7 +63,7 @@ class FakeModel implements BenchModel {
   readonly engineVersion = "fake 1";
   readonly device = "cpu";
   readonly digest = "d1";
-  readonly timings = { openMs: 12, loadMs: 34 };
+  readonly timings = { openMs: 12, compileMs: 4, loadMs: 30 };
   readonly seen: FeatureValues[] = [];
   readonly #clock: FakeClock;
   readonly #durationOf: (call: number) => number;
@@ -137,7 +137,8 @@ describe("bench", () => {
     const result = await run();
     expect(result.cold).toEqual({
       openMs: 12,
-      loadMs: 34,
+      compileMs: 4,
+      loadMs: 30,
       cache: null,
       first: { latencyMs: 201, runMs: 200 },
     });
@@ -406,7 +407,7 @@ describe("an interrupted bench", () => {
     clock.at(1_500, () => abort.abort());
     const result = await run();
     expect(result).toMatchObject({
-      cold: { openMs: 12, loadMs: 34, first: null },
+      cold: { openMs: 12, compileMs: 4, loadMs: 30, first: null },
       memory: { afterFirstBytes: null },
       steady: null,
       isInterrupted: true,

@@ -50,7 +50,7 @@ function modelStats(extra: Partial<ModelStats> = {}): ModelStats {
     },
     breaker: breaker.stats,
     quarantine: new Quarantine({ limitBytes: 10, limitCount: 1 }).stats,
-    load: { openMs: 100, loadMs: 1_400, firstInferenceMs: 40, cache: "cold" },
+    load: { openMs: 100, compileMs: 400, loadMs: 1_000, firstInferenceMs: 40, cache: "cold" },
     ...extra,
   };
 }
@@ -121,7 +121,7 @@ test("what has not happened yet is absent", () => {
   publishSessionStats(metrics, {
     schemaVersion: 1,
     startedEpochMs: 0,
-    models: [modelStats({ load: { openMs: 1, loadMs: 2, cache: "warm" } })],
+    models: [modelStats({ load: { openMs: 1, compileMs: 0, loadMs: 2, cache: "warm" } })],
     process: { residentBytes: 1_000 },
   });
   expect(metrics.snapshot()["coremlx_first_inference_seconds"]).toBeUndefined();
