@@ -1,7 +1,7 @@
 // The compile cache as people look after it: what is in it, whether it is sound, what may go.
 
 import { lstatSync } from "node:fs";
-import { CoremlxError, errnoOf } from "../core/errors.ts";
+import { errnoOf } from "../core/errors.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import {
   type CacheListing,
@@ -45,17 +45,6 @@ export interface PruneOptions extends CacheOptions {
 export function pruneCache(options: PruneOptions): PruneResult {
   const nothing = { removed: [], freedBytes: 0, inUse: [], bytes: 0, damaged: [] };
   return open(options)?.prune({ maxBytes: options.maxBytes }) ?? nothing;
-}
-
-/** Core ML keeps what it specialised for this Mac's Neural Engine itself. Throws UNSUPPORTED where there is none. */
-export function pruneAppleCache(): never {
-  throw new CoremlxError(
-    "UNSUPPORTED",
-    process.platform === "darwin"
-      ? "Cannot prune Core ML's own cache: this build has no Core ML bridge"
-      : "Cannot prune Core ML's own cache: it is kept by macOS, and this is no Mac",
-    { hint: "Leave --apple out to prune the cache of coremlx" },
-  );
 }
 
 function open({ cacheDir, telemetry }: CacheOptions) {

@@ -277,6 +277,7 @@ describe("cache list", () => {
       folder: models,
       maxBytes: 2e9,
       damaged: [],
+      apple: process.platform === "darwin" ? { bytes: expect.any(Number) } : null,
       entries: [
         { origin: { path: stateful } },
         {
@@ -307,7 +308,9 @@ describe("cache list", () => {
     expect(await runJson(["cache", "verify", ...use])).toMatchObject({ intact: 0 });
     expect(await runJson(["cache", "prune", "--all", ...use])).toMatchObject({ removed: [] });
     const { stdout } = await run(["cache", "list", ...use]);
-    expect(stdout).toBe(`0 entries, 0 B of at most 2.0 GB in ${models}\n`);
+    const [line, apple] = stdout.split("\n");
+    expect(line).toBe(`0 entries, 0 B of at most 2.0 GB in ${models}`);
+    expect(apple).toStartWith("Core ML's own cache: ");
     expect(existsSync(models)).toBe(false);
   });
 
@@ -401,7 +404,8 @@ describe("cache prune", () => {
   });
 
   test.each([
-    ["--apple off a Mac", ["cache", "prune", "--apple"], 5, "UNSUPPORTED", /Core ML's own cache/],
+    ["--apple off a Mac", ["cache", "prune", "--apple"], 5, "UNSUPPORTED", /there is none, this is no Mac$/],
+    ["--apple with --all", ["cache", "prune", "--apple", "--all"], 2, "USAGE", /in part/],
     ["--all with a size", ["cache", "prune", "--all", "--max-size", "1GB"], 2, "USAGE", /contradict/],
     ["a size that is none", ["cache", "prune", "--max-size", "1 apple"], 2, "USAGE", /not a size/],
     ["flags of prune with list", ["cache", "list", "--all"], 2, "USAGE", /no meaning for coremlx cache list/],

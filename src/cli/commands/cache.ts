@@ -3,12 +3,12 @@
 import { basename } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
 import { suggest } from "../../core/suggest.ts";
+import { type AppleCache, findAppleCache, pruneAppleCache } from "../../runtime/apple-cache.ts";
 import {
   type CacheEntryInfo,
   type CacheListing,
   type DamagedEntry,
   listCache,
-  pruneAppleCache,
   pruneCache,
   type PruneResult,
   verifyCache,
@@ -43,7 +43,11 @@ export const cache = command({
     switch (action) {
       case "list": {
         const listing = listCache(options);
-        return print(listed(listing), describeListing(listing, painter(io, flags.color, "stdout")));
+        const appleCache = findAppleCache();
+        return print(
+          { ...listed(listing), apple: appleCache ?? null },
+          describeListing(listing, painter(io, flags.color, "stdout")) + describeApple(appleCache),
+        );
       }
       case "verify": {
         const result = verifyCache(options);
@@ -52,7 +56,22 @@ export const cache = command({
         return;
       }
       case "prune": {
-        if (apple) pruneAppleCache();
+        if (apple) {
+          if (all || maxSize !== undefined) {
+            throw new CoremlxError(
+              "USAGE",
+              "Cannot prune Core ML's own cache in part: --apple removes it whole",
+              {
+                hint: "Leave --all and --max-size out",
+              },
+            );
+          }
+          const removed = pruneAppleCache();
+          return print(
+            { apple: removed },
+            `removed ${formatBytes(removed.bytes)} from ${plainLine(removed.folder)}\n`,
+          );
+        }
         if (all && maxSize !== undefined) {
           throw new CoremlxError(
             "USAGE",
@@ -104,6 +123,11 @@ function describeListing({ entries, damaged, bytes, maxBytes, folder }: CacheLis
   const count = entries.length === 1 ? "1 entry" : `${entries.length} entries`;
   lines.push(`${count}, ${formatBytes(bytes)} of at most ${formatBytes(maxBytes)} in ${plainLine(folder)}`);
   return `${lines.join("\n")}\n`;
+}
+
+function describeApple(cache: AppleCache | undefined): string {
+  if (cache === undefined) return "Core ML's own cache: none, this is no Mac\n";
+  return `Core ML's own cache: ${formatBytes(cache.bytes)} in ${plainLine(cache.folder)}\n`;
 }
 
 function entryRow({ origin, bytes, compileMs, usedEpochMs, isInUse, key }: CacheEntryInfo): string[] {

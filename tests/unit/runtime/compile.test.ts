@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileS
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { compileModel } from "../../../src/runtime/compile.ts";
-import { listCache, pruneAppleCache, pruneCache, verifyCache } from "../../../src/runtime/compile-cache.ts";
+import { listCache, pruneCache, verifyCache } from "../../../src/runtime/compile-cache.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
 import { digitsPackage } from "../../support/digits.ts";
 import { sharedPath } from "../../support/shared.ts";
@@ -147,9 +147,5 @@ describe("looking after the cache", () => {
     const file = newFolder();
     writeFileSync(file, "");
     expect(() => listCache({ cacheDir: file })).toThrow(/ENOTDIR|EEXIST/);
-  });
-
-  test("does not reach into Core ML's own", () => {
-    expect(pruneAppleCache).toThrow("Cannot prune Core ML's own cache");
   });
 });
