@@ -1,5 +1,12 @@
 // The library: what `import "coremlx"` gives.
 
+export {
+  decodeFile,
+  type DecodedFile,
+  encodeFile,
+  type FeatureFileOptions,
+  fileToFeature,
+} from "./codecs/codec.ts";
 export { type DType } from "./core/dtype.ts";
 export { CoremlxError, type ErrorCode } from "./core/errors.ts";
 export type {
@@ -9,19 +16,32 @@ export type {
   ModelDescription,
   ModelMetadata,
 } from "./core/model.ts";
+export type { LogFields, LogLevel, Telemetry } from "./core/telemetry.ts";
 export type { ThermalSource, ThermalState } from "./core/thermal.ts";
 export {
   type FeatureValue,
   type FeatureValues,
+  type Dictionary,
   elementsOf,
   f32,
+  isTensor,
   numbersOf,
+  type Sequence,
   type Tensor,
   tensorOf,
 } from "./core/tensor.ts";
 export {
+  type CompiledFunction,
+  type CompileResult,
+  defaultCacheDir,
   defaultTimeoutMs,
+  type ExportedFile,
+  type ExportOptions,
+  type HostProfile,
+  type InspectOptions,
+  type Inspection,
   type LoadModelOptions,
+  type LoadTimings,
   type ModelState,
   type ModelStats,
   openSession,
@@ -29,6 +49,7 @@ export {
   type PredictionLease,
   type PredictionOptions,
   type Session,
+  type SessionCompileOptions,
   type SessionModel,
   type SessionOptions,
   type SessionStats,

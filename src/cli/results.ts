@@ -13,7 +13,7 @@ import {
   type SteppedValues,
   type Tensor,
 } from "../core/tensor.ts";
-import { type FileContent, makeFolder, writeFileWhole } from "./files.ts";
+import { type FileContent, makeFolder, writeFileWhole } from "../native/write-file.ts";
 import { type Paint, plainLine, table } from "./output.ts";
 
 export type WrittenOutput = JsonValue;

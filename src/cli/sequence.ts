@@ -8,7 +8,7 @@ import { type FeatureValues, isTensor, type SteppedValues } from "../core/tensor
 import { type Carry, checkCarries } from "../runtime/sequence/carry.ts";
 import { atStep, runSequence, StepRunner } from "../runtime/sequence/sequence.ts";
 import type { ModelState, SessionModel } from "../runtime/session.ts";
-import { makeFolder, writeFileWhole } from "./files.ts";
+import { makeFolder, writeFileWhole } from "../native/write-file.ts";
 import { type InputOptions, readInputs } from "./inputs.ts";
 import { safeName, uniqueName } from "./results.ts";
 import { nameStates, readCarry, type SequenceSettings, stepInputOptions } from "./sequence-options.ts";

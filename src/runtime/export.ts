@@ -1,25 +1,51 @@
 // A model's lowered graph as a self-contained ONNX file.
 
+import { basename, dirname, join, resolve } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
 import { findFunction, programFunction } from "../engines/portable.ts";
 import { openModel } from "../formats/open.ts";
 import { lower } from "../lowering/lower.ts";
+import { makeFolder, writeFileWhole } from "../native/write-file.ts";
 import { type Exported, serializeForExport } from "../onnx/serialize.ts";
 
 export interface ExportOptions {
-  /** The file the graph will have: weights beyond 2 GiB go into a file beside it. */
-  readonly fileName: string;
   readonly functionName?: string | undefined;
   readonly precision?: "float32" | "model" | undefined;
 }
 
+export interface ExportedFile {
+  readonly path: string;
+  readonly bytes: number;
+}
+
 /**
- * Hands the exported graph to `write`, which must be done with it when it returns: it borrows from the model. Throws
- * UNSUPPORTED for anything but an ML program.
+ * Writes the graph to `file`, with its folders; weights beyond 2 GiB go into a second file beside it. The graph's file comes
+ * first in the result. Throws UNSUPPORTED for anything but an ML program, and IO.
  */
+export async function exportToFile(
+  path: string,
+  file: string,
+  options: ExportOptions = {},
+): Promise<readonly ExportedFile[]> {
+  const target = resolve(file);
+  return exportOnnx(path, { ...options, fileName: basename(target) }, ({ model, data }) => {
+    makeFolder(dirname(target));
+    const graph = { path: target, bytes: model.length };
+    if (data === undefined) {
+      writeFileWhole(target, model);
+      return [graph];
+    }
+    const weights = { path: join(dirname(target), data.name), bytes: data.byteLength };
+    writeFileWhole(weights.path, data.chunks);
+    writeFileWhole(target, model);
+    return [graph, weights];
+  });
+}
+
+/** Hands the exported graph to `write`, which must be done with it when it returns: it borrows from the model. */
 export async function exportOnnx<T>(
   path: string,
-  options: ExportOptions,
+  options: ExportOptions & { readonly fileName: string },
   write: (exported: Exported) => T,
 ): Promise<T> {
   using model = await openModel(path);

@@ -103,6 +103,10 @@ export class SessionModel implements AsyncDisposable {
   get function(): FunctionDescription {
     return this.#parts.reply.function;
   }
+  /** All of the model's; `function` is the one that was loaded. */
+  get functions(): readonly FunctionDescription[] {
+    return this.description.functions;
+  }
   get inputs(): readonly FeatureDescription[] {
     return this.function.inputs;
   }

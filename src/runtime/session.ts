@@ -5,12 +5,15 @@ import { join, resolve } from "node:path";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { silent, type Telemetry } from "../core/telemetry.ts";
 import type { ThermalSource } from "../core/thermal.ts";
-import { describeHost } from "../engines/device.ts";
+import { describeHost, type HostProfile } from "../engines/device.ts";
 import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
 import { BufferPool } from "./buffers/buffer-pool.ts";
 import { CacheFiller } from "./cache-filler.ts";
+import type { CompileModelOptions, CompileResult } from "./compile.ts";
+import type { ExportedFile, ExportOptions } from "./export.ts";
+import type { InspectOptions, Inspection } from "./inspect.ts";
 import { within } from "./pool/deadline.ts";
 import type { Isolation } from "./worker/channel.ts";
 import { Instance } from "./pool/instance.ts";
@@ -36,6 +39,16 @@ export type {
 } from "./session-model.ts";
 export { defaultTimeoutMs } from "./session-model.ts";
 export type { ModelState } from "./sequence/state.ts";
+
+export type { HostProfile } from "../engines/device.ts";
+export type { CompiledFunction, CompileResult } from "./compile.ts";
+export type { ExportedFile, ExportOptions } from "./export.ts";
+export type { InspectOptions, Inspection } from "./inspect.ts";
+
+export type SessionCompileOptions = Pick<
+  CompileModelOptions,
+  "functionName" | "precision" | "outputFolder" | "verify" | "maxCacheBytes"
+>;
 
 export interface SessionOptions {
   /** "auto" (default), "coreml" or "portable". */
@@ -269,6 +282,38 @@ export class Session implements AsyncDisposable {
       await model[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Everything a model's file says, without loading it. Throws BAD_MODEL for anything that is no model. */
+  async inspect(path: string, options: InspectOptions = {}): Promise<Inspection> {
+    const { inspectModel } = await import("./inspect.ts");
+    return inspectModel(path, options);
+  }
+
+  /** Into the compile cache, or a folder, so that the next load is warm. Blocks this thread meanwhile. Errors: as `load`, and IO. */
+  async compile(path: string, options: SessionCompileOptions = {}): Promise<CompileResult> {
+    const { compileModel } = await import("./compile.ts");
+    const { telemetry, precision } = this.#options;
+    return compileModel(path, {
+      ...this.#engineOptions(),
+      ...options,
+      precision: options.precision ?? precision,
+      telemetry,
+    });
+  }
+
+  /** The graph that the portable engine runs, as an ONNX file. Throws UNSUPPORTED for anything but an ML program, and IO. */
+  async export(path: string, file: string, options: ExportOptions = {}): Promise<readonly ExportedFile[]> {
+    const { exportToFile } = await import("./export.ts");
+    return exportToFile(path, file, {
+      ...options,
+      precision: options.precision ?? this.#options.precision,
+    });
+  }
+
+  /** This machine: its processor, memory and system. */
+  device(): HostProfile {
+    return describeHost();
   }
 
   /** Waits until the compile cache holds, as far as it can, what this session has loaded so far. */

@@ -92,7 +92,7 @@ describe("a picture for the one input of a classifier", () => {
   });
 
   test.concurrent("reads like an answer", async () => {
-    const { code, stdout, stderr } = await run(["infer", digits, seven, "--top", "2"]);
+    const { code, stdout, stderr } = await run(["infer", digits, seven, "--top", "2", "--no-cache"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(
       /^classLabel: 7\nclassLabel_probs:\n {2}7 {2}96\.7 %\n {2}2 {3}1\.3 %\n {2}… 8 more \(--top 10\)\nportable · cpu · open [\d.]+ m?s · compile [\d.]+ m?s · load [\d.]+ m?s \(cold\) · predict [\d.]+ [mµ]?s\n$/,
@@ -215,7 +215,7 @@ describe("without inputs", () => {
 describe("the JSON answer", () => {
   test.concurrent("says what ran where, and how long each part took", async () => {
     const { digest } = await runJson(["inspect", digits]);
-    const document = await runJson(["infer", digits, seven]);
+    const document = await runJson(["infer", digits, seven, "--no-cache"]);
     const { timings, outputs: _, ...rest } = document;
     expect(rest).toEqual({
       schemaVersion: 1,

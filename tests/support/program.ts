@@ -194,7 +194,13 @@ function show({ code, stdout, stderr }: ProgramResult): string {
 
 /** Caches of the programs that one run of the tests starts; the user's own has nothing to do with them. */
 const caches = tempFolder();
-process.on("exit", () => caches[Symbol.dispose]());
+process.on("exit", () => {
+  try {
+    caches[Symbol.dispose]();
+  } catch {
+    // a program in the background is just writing there; it will find the folder gone
+  }
+});
 
 /** PATH and a cache of the tests' own, plus `extra`: nobody's own COREMLX_… settings. */
 export function environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {

@@ -20,7 +20,7 @@ import {
   table,
   writeAll,
 } from "../../../src/cli/output.ts";
-import { writeFileWhole } from "../../../src/cli/files.ts";
+import { writeFileWhole } from "../../../src/native/write-file.ts";
 import { safeName, summarizeOutputs, uniqueName, writeOutputFolder } from "../../../src/cli/results.ts";
 import { f32, type FeatureValue, tensorOf } from "../../../src/core/tensor.ts";
 import { testIo } from "../../support/io.ts";

@@ -1,4 +1,4 @@
-// Writing the files a command makes.
+// Writing files that are whole or not there, with errors that people understand.
 
 import {
   closeSync,
