@@ -30,6 +30,12 @@ export interface CacheFillerOptions {
   readonly delayMs?: number | undefined;
 }
 
+interface Waiting {
+  readonly request: FillRequest;
+  readonly signal: AbortSignal | undefined;
+  readonly timer: Timer;
+}
+
 /**
  * Starts such processes and hears what becomes of them. They outlive this program, on purpose: who runs a model once and
  * ends would never fill the cache, or would have to wait for it. Ctrl-C ends them too.
@@ -37,7 +43,7 @@ export interface CacheFillerOptions {
 export class CacheFiller implements Disposable {
   readonly #telemetry: Telemetry;
   readonly #delayMs: number;
-  readonly #waiting = new Map<string, { readonly request: FillRequest; readonly timer: Timer }>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #running = new Map<Bun.Subprocess, Promise<void>>();
 
   constructor({ telemetry = silent, delayMs = defaultDelayMs }: CacheFillerOptions = {}) {
@@ -45,13 +51,16 @@ export class CacheFiller implements Disposable {
     this.#delayMs = delayMs;
   }
 
-  /** A while later. Asking again for the same before that is asking once. */
-  request(request: FillRequest): void {
+  /**
+   * A while later, unless `signal` has aborted by then: whoever was interrupted leaves nothing running. Asking again for the
+   * same before that is asking once.
+   */
+  request(request: FillRequest, signal?: AbortSignal): void {
     const name = JSON.stringify(request);
     if (this.#waiting.has(name)) return;
     const timer = setTimeout(() => this.#start(name), this.#delayMs);
     timer.unref();
-    this.#waiting.set(name, { request, timer });
+    this.#waiting.set(name, { request, signal, timer });
   }
 
   /** Begins with what was asked for, and waits for its end. */
@@ -76,6 +85,7 @@ export class CacheFiller implements Disposable {
     if (waiting === undefined) return;
     this.#waiting.delete(name);
     clearTimeout(waiting.timer);
+    if (waiting.signal?.aborted) return;
     const { path } = waiting.request;
     try {
       const child = Bun.spawn([...programCommand(), fillArgument, name], {

@@ -227,7 +227,7 @@ export class Session implements AsyncDisposable {
       telemetry.log("warn", "model not loaded", { model: name, code, reason: messageOf(error) });
       throw error;
     });
-    this.#noteCache(source.reply, request, telemetry);
+    this.#noteCache(source.reply, request, signal);
     const pool: ModelPool<Instance> = new ModelPool({
       ...source.source,
       model: name,
@@ -349,14 +349,19 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  #noteCache(reply: LoadReply, { path, functionName, engine }: LoadRequest, telemetry: Telemetry): void {
+  #noteCache(
+    reply: LoadReply,
+    { path, functionName, engine }: LoadRequest,
+    signal: AbortSignal | undefined,
+  ): void {
+    const { telemetry = silent } = this.#options;
     // What is wrong with the cache costs time, never an answer: no warnings.
     for (const { level, event, fields } of reply.events)
       telemetry.log(level === "warn" ? "info" : level, event, fields);
     if (engine.cache === false) return;
     if (reply.cache === "warm") this.#cacheCounts.hits++;
     else this.#cacheCounts.misses++;
-    if (reply.wantsCompiling) this.#filler.request({ path, functionName, engine });
+    if (reply.wantsCompiling) this.#filler.request({ path, functionName, engine }, signal);
   }
 
   #engineOptions(): EngineOptions {

@@ -188,6 +188,17 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect(existsSync(cacheDir)).toBe(false);
   });
 
+  test("a program that is interrupted starts nothing more", async () => {
+    const cacheDir = newFolder();
+    const abort = new AbortController();
+    const session = await openSession({ cacheDir });
+    await session.load(path, { signal: abort.signal });
+    abort.abort();
+    await session[Symbol.asyncDispose]();
+    await session.settleCache();
+    expect(listCache({ cacheDir }).entries).toEqual([]);
+  });
+
   test("a process that is killed while it writes leaves no harm, and the next load tries again", async () => {
     const cacheDir = newFolder();
     mkdirSync(join(cacheDir, "models"), { recursive: true, mode: 0o700 });
