@@ -215,5 +215,5 @@ function parseDescr(
 }
 
 function bad(subject: string, reason: string, details?: Readonly<Record<string, unknown>>): CoremlxError {
-  return new CoremlxError("BAD_INPUT", `${subject}: ${reason}`, details === undefined ? {} : { details });
+  return new CoremlxError("BAD_INPUT", `${subject}: ${reason}`, { details });
 }

@@ -18,9 +18,9 @@ export type ErrorCode =
 export interface ErrorOptions {
   readonly cause?: unknown;
   /** What the user can do about it, as one imperative sentence. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   /** Machine-readable facts: the name, the expected and the actual value. Must survive JSON. */
-  readonly details?: Readonly<Record<string, unknown>>;
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export class CoremlxError extends Error {
@@ -35,6 +35,20 @@ export class CoremlxError extends Error {
     this.hint = options.hint;
     this.details = options.details;
   }
+}
+
+/** The same error as seen from further out: under another message, with its hint and details, caused by the first. */
+export function reworded(
+  error: CoremlxError,
+  message: string,
+  changes: { readonly code?: ErrorCode; readonly details?: ErrorOptions["details"] } = {},
+): CoremlxError {
+  const { code, hint, details } = error;
+  return new CoremlxError(changes.code ?? code, message, {
+    cause: error,
+    hint,
+    details: changes.details ?? details,
+  });
 }
 
 /** The text of anything that can be thrown. */

@@ -1,7 +1,7 @@
 // Values of a MIL program: inline ones to little-endian bytes of their own type, the others out of the weight file.
 
 import { bitSize, byteLengthOf, type ElementType, isPacked } from "../core/dtype.ts";
-import { CoremlxError } from "../core/errors.ts";
+import { CoremlxError, reworded } from "../core/errors.ts";
 import { badModel } from "./bad-model.ts";
 import type { TensorValue, Value, Value_ImmediateValue as ImmediateValue } from "./gen/MIL_pb.ts";
 import type { FormatLimits } from "./limits.ts";
@@ -206,9 +206,5 @@ export function stringOf(value: MilValue | undefined): string | undefined {
 /** Puts the name of the value before the reason of an error from this file. */
 export function about(name: string, error: unknown): unknown {
   if (!(error instanceof CoremlxError) || error.code === "INTERNAL") return error;
-  return new CoremlxError(error.code, `${name}: ${error.message}`, {
-    cause: error,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.details === undefined ? {} : { details: error.details }),
-  });
+  return reworded(error, `${name}: ${error.message}`);
 }

@@ -3,7 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { basename, dirname } from "node:path";
 import { realpathSync } from "node:fs";
-import { CoremlxError, messageOf } from "../core/errors.ts";
+import { CoremlxError, messageOf, reworded } from "../core/errors.ts";
 import type { ClassLabels, FunctionDescription, ModelDescription, ModelKind } from "../core/model.ts";
 import { badModel, quote } from "./bad-model.ts";
 import { readDescription } from "./description.ts";
@@ -194,11 +194,7 @@ function readStages(pipeline: Pipeline | undefined, context: ModelContext, depth
       return { name, ...readContents(model, context, depth + 1) };
     } catch (error) {
       if (!(error instanceof CoremlxError)) throw error;
-      throw badModel(`stage ${index} ${quote(name)}: ${error.message}`, {
-        cause: error,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-        ...(error.details === undefined ? {} : { details: error.details }),
-      });
+      throw reworded(error, `stage ${index} ${quote(name)}: ${error.message}`, { code: "BAD_MODEL" });
     }
   });
 }

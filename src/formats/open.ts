@@ -2,7 +2,7 @@
 
 import { readdirSync, statSync, type Stats } from "node:fs";
 import { join, resolve } from "node:path";
-import { CoremlxError, messageOf } from "../core/errors.ts";
+import { CoremlxError, messageOf, reworded } from "../core/errors.ts";
 import { badModel, quote } from "./bad-model.ts";
 import { fileError } from "./file-access.ts";
 import type { OpenOptions } from "./limits.ts";
@@ -91,9 +91,5 @@ function named(path: string, error: unknown): CoremlxError {
     return new CoremlxError("INTERNAL", `${what}: ${messageOf(error)}`, { cause: error });
   }
   if (error.message.startsWith("Cannot ")) return error;
-  return new CoremlxError(error.code, `${what}: ${error.message}`, {
-    cause: error,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.details === undefined ? {} : { details: error.details }),
-  });
+  return reworded(error, `${what}: ${error.message}`);
 }

@@ -25,7 +25,7 @@ export function foreignFileError(bytes: Uint8Array, path: string): CoremlxError 
   const found = identify(bytes);
   if (found === undefined) return undefined;
   const hint = folderHint(path) ?? found.hint;
-  return badModel(`this is ${found.what}, not a Core ML model`, hint === undefined ? {} : { hint });
+  return badModel(`this is ${found.what}, not a Core ML model`, { hint });
 }
 
 /** An error when these are the bytes of a Git LFS pointer, which stands for a file that was never downloaded. */

@@ -1,7 +1,7 @@
 // Model -> ONNX graph: a function of a program, op by op, in program order. Pure: no files, no native code.
 
 import type { DType } from "../core/dtype.ts";
-import { CoremlxError, messageOf } from "../core/errors.ts";
+import { CoremlxError, messageOf, reworded } from "../core/errors.ts";
 import type { MilBlock, MilFunction, MilNamedType, MilOp } from "../formats/mil.ts";
 import { Graph } from "../onnx/graph.ts";
 import type { Shape, Value } from "../onnx/types.ts";
@@ -143,12 +143,10 @@ function namingOp(op: Op, error: unknown): CoremlxError {
     const why = `Cannot lower ${type} "${name}": ${messageOf(error)}`;
     return new CoremlxError("INTERNAL", why, { cause: error, details: { op: type, name } });
   }
-  const { code, hint, details, message } = error;
+  const { details, message } = error;
   if (message.startsWith("Cannot lower ")) return error;
   const [first = "", ...rest] = message;
-  return new CoremlxError(code, `Cannot lower ${type} "${name}": ${first.toLowerCase()}${rest.join("")}`, {
-    cause: error,
-    ...(hint === undefined ? {} : { hint }),
+  return reworded(error, `Cannot lower ${type} "${name}": ${first.toLowerCase()}${rest.join("")}`, {
     details: { ...details, op: type, name, ...(details?.["op"] ? { onnxOp: details["op"] } : {}) },
   });
 }

@@ -19,7 +19,7 @@ export function openPrivateFolder(
 ): string {
   const refuse = (why: string, hint?: string) =>
     new CoremlxError("IO", `Cannot use the folder ${folder}: ${why}`, {
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       details: { folder },
     });
   try {

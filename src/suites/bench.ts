@@ -223,7 +223,7 @@ function assertAnswers({ live: { completed, failed }, firstFailure }: Measuremen
     `Cannot measure: ${subject} failed, the first with: ${messageOf(firstFailure)}`,
     {
       cause: firstFailure,
-      ...(known?.hint === undefined ? {} : { hint: known.hint }),
+      hint: known?.hint,
       details: { failed, ...known?.details },
     },
   );

@@ -179,7 +179,7 @@ function hasShape(these: readonly number[], those: readonly number[]): boolean {
 
 function fromWire(error: WireError): CoremlxError {
   return new CoremlxError(error.code, error.message, {
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.details === undefined ? {} : { details: error.details }),
+    hint: error.hint,
+    details: error.details,
   });
 }

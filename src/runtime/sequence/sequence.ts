@@ -1,7 +1,7 @@
 // Predictions that follow one another: one state, outputs carried into the next step's inputs, outputs stacked.
 
 import { generate } from "../../codecs/generate.ts";
-import { CoremlxError } from "../../core/errors.ts";
+import { CoremlxError, reworded } from "../../core/errors.ts";
 import type { FeatureValue, FeatureValues, SteppedValues } from "../../core/tensor.ts";
 import { type Carry, checkCarries } from "./carry.ts";
 import { refuseMissing, refuseUnknown } from "../run/inputs.ts";
@@ -123,13 +123,9 @@ export async function atStep<T>(step: string, work: () => Promise<T>): Promise<T
     return await work();
   } catch (error) {
     if (!(error instanceof CoremlxError) || error.code === "INTERRUPTED") throw error;
-    const { code, message, hint, details } = error;
+    const { message, details } = error;
     const reason = message.charAt(0).toLowerCase() + message.slice(1);
-    throw new CoremlxError(code, `Cannot run step ${step}: ${reason}`, {
-      cause: error,
-      ...(hint === undefined ? {} : { hint }),
-      details: { ...details, step },
-    });
+    throw reworded(error, `Cannot run step ${step}: ${reason}`, { details: { ...details, step } });
   }
 }
 
