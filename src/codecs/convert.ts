@@ -1,6 +1,13 @@
 // A given value made into what the model declares: element type, shape, kind. The rules are those of the command line.
 
-import type { FeatureDescription, FeatureType, ImageType, MultiArrayType } from "../core/model.ts";
+import {
+  type FeatureDescription,
+  type FeatureType,
+  type ImageType,
+  type MultiArrayType,
+  isColor,
+  pictureDType,
+} from "../core/model.ts";
 import { CoremlxError } from "../core/errors.ts";
 import {
   elementsOf,
@@ -116,16 +123,16 @@ function arrayFrom(value: FeatureValue, type: MultiArrayType, subject: string): 
 
 function convertImage(value: FeatureValue, type: ImageType, subject: string): Tensor {
   if (typeof value !== "object" || !isTensor(value)) throw wrongKind(value, type, subject);
-  const isColor = type.colorSpace === "RGB" || type.colorSpace === "BGR";
+  const wantsColor = isColor(type);
   const [height = 0, width = 0, channels] = value.shape;
-  if (value.shape.length !== (isColor ? 3 : 2) || (isColor && channels !== 3))
+  if (value.shape.length !== (wantsColor ? 3 : 2) || (wantsColor && channels !== 3))
     throw new CoremlxError(
       "BAD_INPUT",
-      `Cannot use ${subject}: a picture in ${type.colorSpace} is an array [height, width${isColor ? ", 3" : ""}], got ${formatShape(value.shape)}`,
-      { details: { expected: isColor ? 3 : 2, actual: value.shape } },
+      `Cannot use ${subject}: a picture in ${type.colorSpace} is an array [height, width${wantsColor ? ", 3" : ""}], got ${formatShape(value.shape)}`,
+      { details: { expected: wantsColor ? 3 : 2, actual: value.shape } },
     );
   if (!allowsShape([height, width], type)) checkShape([height, width], type, subject);
-  return castTensor(value, type.colorSpace === "GRAYSCALE_FLOAT16" ? "float16" : "uint8", subject);
+  return castTensor(value, pictureDType(type), subject);
 }
 
 function convertScalar(value: FeatureValue, kind: "int64" | "double", subject: string): number | bigint {

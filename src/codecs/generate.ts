@@ -1,7 +1,7 @@
 // Values made up for an input: seeded random ones, zeros or ones, in the default shape.
 
 import { isFloat, type DType } from "../core/dtype.ts";
-import type { FeatureDescription } from "../core/model.ts";
+import { type FeatureDescription, isColor, pictureDType } from "../core/model.ts";
 import { elementCount, elementsOf, type FeatureValue, type Tensor } from "../core/tensor.ts";
 import { checkElementCount, makeTensor } from "./allocate.ts";
 import { storeInto } from "./cast.ts";
@@ -35,9 +35,9 @@ export function generate(
       return fill(type.array.dtype, type.array.shape, context);
     case "image": {
       const size = defaultShape(type);
-      if (type.colorSpace === "GRAYSCALE_FLOAT16") return fill("float16", size, context);
-      const isColor = type.colorSpace !== "GRAYSCALE";
-      return fill("uint8", isColor ? [...size, 3] : size, { ...context, isPicture: true });
+      const dtype = pictureDType(type);
+      if (dtype === "float16") return fill(dtype, size, context);
+      return fill(dtype, isColor(type) ? [...size, 3] : size, { ...context, isPicture: true });
     }
     case "int64":
       return filling === "random" ? BigInt(next() >>> 31) : filling === "ones" ? 1n : 0n;

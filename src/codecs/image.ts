@@ -1,7 +1,13 @@
 // Picture files to pictures, and pictures to what a model's input declares.
 
 import { CoremlxError, errnoOf } from "../core/errors.ts";
-import type { FeatureDescription, ImageType, MultiArrayType } from "../core/model.ts";
+import {
+  type FeatureDescription,
+  type ImageType,
+  type MultiArrayType,
+  isColor,
+  pictureDType,
+} from "../core/model.ts";
 import { elementsOf, zeros, type Tensor } from "../core/tensor.ts";
 import { formatShape } from "./allocate.ts";
 import { castTensor } from "./cast.ts";
@@ -132,17 +138,17 @@ async function decodeNatively(
 }
 
 function toImageInput(picture: Picture, type: ImageType, context: Context): FittedPicture {
-  const isColor = type.colorSpace === "RGB" || type.colorSpace === "BGR";
+  const wantsColor = isColor(type);
   const isAllowed = allowsShape([picture.height, picture.width], type);
   const [width, height] = isAllowed ? [picture.width, picture.height] : [type.width, type.height];
-  const fitted = fitTo(isColor ? toRgb(picture) : toGray(picture), { ...context, width, height });
+  const fitted = fitTo(wantsColor ? toRgb(picture) : toGray(picture), { ...context, width, height });
   const value: Tensor = {
     dtype: "uint8",
-    shape: isColor ? [height, width, 3] : [height, width],
+    shape: wantsColor ? [height, width, 3] : [height, width],
     bytes: fitted.pixels,
   };
   const resized = resizing(picture, width, height, context.fit);
-  return { value: type.colorSpace === "GRAYSCALE_FLOAT16" ? toUnitHalves(value) : value, resized };
+  return { value: pictureDType(type) === "float16" ? toUnitHalves(value) : value, resized };
 }
 
 /** v / 255 to the nearest float16. */

@@ -2,7 +2,7 @@
 
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
-import type { FeatureDescription, FeatureType } from "../core/model.ts";
+import { type FeatureDescription, type FeatureType, pictureDType } from "../core/model.ts";
 import { zeros, type FeatureValue, type FeatureValues, type Tensor } from "../core/tensor.ts";
 import { checkElementCount, formatShape, makeTensor } from "./allocate.ts";
 import { formatNumber, storeInto } from "./cast.ts";
@@ -77,7 +77,7 @@ function readFeature(node: JsonNode, type: FeatureType, context: Context): Featu
     case "state":
       return readTensor(node, type.array.dtype, context);
     case "image":
-      return readTensor(node, type.colorSpace === "GRAYSCALE_FLOAT16" ? "float16" : "uint8", context);
+      return readTensor(node, pictureDType(type), context);
     case "int64":
     case "double":
       return readScalar(node, type, context);

@@ -74,6 +74,16 @@ export interface ImageType {
   readonly constraint: ShapeConstraint;
 }
 
+/** Three channels; the others have one, and no axis for it. */
+export function isColor({ colorSpace }: Pick<ImageType, "colorSpace">): boolean {
+  return colorSpace === "RGB" || colorSpace === "BGR";
+}
+
+/** Of the elements of a picture. */
+export function pictureDType({ colorSpace }: Pick<ImageType, "colorSpace">): "float16" | "uint8" {
+  return colorSpace === "GRAYSCALE_FLOAT16" ? "float16" : "uint8";
+}
+
 export type FeatureType =
   | { readonly kind: "int64" }
   | { readonly kind: "double" }

@@ -3,7 +3,14 @@
 import { allowsShape, checkShape } from "../codecs/shape.ts";
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
-import type { ColorSpace, FeatureDescription, FeatureType, ImageType } from "../core/model.ts";
+import {
+  type ColorSpace,
+  type FeatureDescription,
+  type FeatureType,
+  type ImageType,
+  isColor,
+  pictureDType,
+} from "../core/model.ts";
 import {
   elementCount,
   elementsOf,
@@ -149,7 +156,7 @@ function pictureToPlanes(
 
 /** [.., C, H, W] with values 0…255 -> uint8 [H, W, 3] in RGB order or [H, W]; saturating, to nearest. */
 function planesToPicture(name: string, planes: Tensor, colorSpace: ColorSpace): Tensor {
-  const channels = colorSpace === "RGB" || colorSpace === "BGR" ? 3 : 1;
+  const channels = isColor({ colorSpace }) ? 3 : 1;
   const [height, width] = planes.shape.slice(-2);
   if (
     height === undefined ||
@@ -175,8 +182,8 @@ function planesToPicture(name: string, planes: Tensor, colorSpace: ColorSpace): 
 }
 
 function checkPicture(name: string, tensor: Tensor, type: ImageType): void {
-  const wantsColor = type.colorSpace === "RGB" || type.colorSpace === "BGR";
-  const dtype = type.colorSpace === "GRAYSCALE_FLOAT16" ? "float16" : "uint8";
+  const wantsColor = isColor(type);
+  const dtype = pictureDType(type);
   const [height = 0, width = 0, channels] = tensor.shape;
   if (
     tensor.dtype !== dtype ||

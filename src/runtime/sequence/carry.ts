@@ -2,7 +2,7 @@
 
 import { describeType } from "../../codecs/convert.ts";
 import { CoremlxError } from "../../core/errors.ts";
-import type { FeatureDescription, FeatureType } from "../../core/model.ts";
+import { type FeatureDescription, type FeatureType, isColor } from "../../core/model.ts";
 import { suggest } from "../../core/suggest.ts";
 import { fitValue } from "./sequence-inputs.ts";
 
@@ -65,8 +65,7 @@ function canCarry(output: FeatureType, input: FeatureType): boolean {
       return fitValue(output.shape, input) !== undefined;
     case "image": {
       if (!takesArrays(input)) return false;
-      const isColor = output.colorSpace === "RGB" || output.colorSpace === "BGR";
-      const size = [output.height, output.width, ...(isColor ? [3] : [])];
+      const size = [output.height, output.width, ...(isColor(output) ? [3] : [])];
       return output.constraint.kind !== "fixed" || fitValue(size, input) !== undefined;
     }
     case "int64":

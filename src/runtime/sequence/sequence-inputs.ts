@@ -6,7 +6,7 @@ import { formatShape } from "../../codecs/allocate.ts";
 import { allowsShape, fitShape } from "../../codecs/shape.ts";
 import { byteSize, type DType } from "../../core/dtype.ts";
 import { CoremlxError } from "../../core/errors.ts";
-import type { FeatureDescription, FeatureType } from "../../core/model.ts";
+import { type FeatureDescription, type FeatureType, isColor, pictureDType } from "../../core/model.ts";
 import { elementCount, elementsOf, type FeatureValue, isTensor, type Tensor } from "../../core/tensor.ts";
 
 /** One input over all steps. */
@@ -72,8 +72,7 @@ export function fitValue(shape: readonly number[], type: FeatureType): readonly 
     case "multiArray":
       return fitShape(shape, type);
     case "image": {
-      const isColor = type.colorSpace === "RGB" || type.colorSpace === "BGR";
-      const hasAxes = shape.length === (isColor ? 3 : 2) && (!isColor || shape[2] === 3);
+      const hasAxes = isColor(type) ? shape.length === 3 && shape[2] === 3 : shape.length === 2;
       return hasAxes && allowsShape(shape.slice(0, 2), type) ? shape : undefined;
     }
     case "int64":
@@ -100,7 +99,7 @@ function elementTypeOf(type: FeatureType): DType | undefined {
     case "multiArray":
       return type.dtype;
     case "image":
-      return type.colorSpace === "GRAYSCALE_FLOAT16" ? "float16" : "uint8";
+      return pictureDType(type);
     case "int64":
       return "int64";
     case "double":

@@ -3,7 +3,7 @@
 import { allocateBytes, formatShape } from "../../codecs/allocate.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { CoremlxError } from "../../core/errors.ts";
-import type { FeatureDescription, FeatureType } from "../../core/model.ts";
+import { type FeatureDescription, type FeatureType, isColor, pictureDType } from "../../core/model.ts";
 import {
   elementCount,
   type FeatureValue,
@@ -141,9 +141,7 @@ function declaredBytes(type: FeatureType): number {
         : 0;
     case "image":
       if (type.constraint.kind !== "fixed") return 0;
-      return (
-        type.width * type.height * { GRAYSCALE: 1, GRAYSCALE_FLOAT16: 2, RGB: 3, BGR: 3 }[type.colorSpace]
-      );
+      return type.width * type.height * (isColor(type) ? 3 : byteSize(pictureDType(type)));
     case "int64":
     case "double":
       return 8;
