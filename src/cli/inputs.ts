@@ -196,7 +196,7 @@ function findFile(text: string, { io, inputs }: InputOptions): FoundFile | undef
   const isText = only?.type.kind === "string" && second === undefined;
   if (!marked && (isText || (!isFileName && hint === undefined))) return undefined;
   throw new CoremlxError("BAD_INPUT", `Cannot read ${path}: ${whyMissing(absolute, io.cwd)}`, {
-    ...(hint === undefined ? {} : { hint }),
+    hint,
     details: { path },
   });
 }

@@ -188,7 +188,7 @@ function asKnown(error: unknown): CoremlxError {
     const hint = hints[errno];
     return new CoremlxError("IO", messageOf(error), {
       cause: error,
-      ...(hint === undefined ? {} : { hint }),
+      hint,
     });
   }
   return new CoremlxError("INTERNAL", `Something went wrong inside coremlx: ${messageOf(error)}`, {
