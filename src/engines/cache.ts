@@ -10,15 +10,8 @@ import { openPrivateFolder } from "../native/private-folder.ts";
 import { AttemptLog } from "./cache/attempts.ts";
 import { DraftFolder, sweepDrafts } from "./cache/draft.ts";
 import { type CacheEntry, openEntry, type OpenEntryOptions } from "./cache/entry.ts";
-import {
-  isSameFile,
-  namesIn,
-  openOwnFile,
-  reasonOf,
-  removeTree,
-  syncFolder,
-  tryLock,
-} from "./cache/files.ts";
+import { isSameFile, openOwnFile, syncFolder } from "../native/own-file.ts";
+import { namesIn, reasonOf, removeTree, tryLock } from "./cache/files.ts";
 import { ModelIndex } from "./cache/model-index.ts";
 import { entryBytes, entryFormat, type EntryOrigin, type Manifest, manifestName } from "./cache/manifest.ts";
 

@@ -6,13 +6,11 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fstatSync,
   fsyncSync,
   lstatSync,
   openSync,
   readdirSync,
   readFileSync,
-  readSync,
   renameSync,
   rmSync,
   writeSync,
@@ -23,11 +21,11 @@ import { zstdDecompress } from "node:zlib";
 import { CoremlxError, errnoOf, messageOf } from "../core/errors.ts";
 import type { EmbeddedLibrary } from "./embedded.ts";
 import { linkDescriptor } from "./kernel.ts";
-import { openPrivateFolder, userId } from "./private-folder.ts";
+import { digestFile, openOwnFile, syncFolder } from "./own-file.ts";
+import { openPrivateFolder } from "./private-folder.ts";
 
 /** A start that died left its temporary file; one that old belongs to nobody. */
 const abandonedAfterMs = 60 * 60 * 1000;
-const chunkBytes = 1024 * 1024;
 
 /** The smallest piece zlib takes. */
 const minChunkBytes = 64;
@@ -84,29 +82,12 @@ function openLibraryFolder(cacheDir: string, digest: string): string {
 
 /** Whether `path` is a file of ours alone with exactly the library's bytes. */
 function isIntact(path: string, library: EmbeddedLibrary): boolean {
-  let fd: number;
+  const opened = openOwnFile(path);
+  if ("problem" in opened) return false; // it will be replaced
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK); // a FIFO must not hold us
-  } catch {
-    return false; // missing, or a link: it will be replaced
-  }
-  try {
-    const found = fstatSync(fd);
-    const isOurs =
-      found.isFile() && found.uid === userId() && found.nlink === 1 && (found.mode & 0o022) === 0;
-    return isOurs && found.size === library.byteLength && digestOf(fd) === library.sha256;
+    return opened.stats.size === library.byteLength && digestFile(opened.fd) === library.sha256;
   } finally {
-    closeSync(fd);
-  }
-}
-
-function digestOf(fd: number): string {
-  const hash = createHash("sha256");
-  const chunk = new Uint8Array(new ArrayBuffer(chunkBytes));
-  for (;;) {
-    const count = readSync(fd, chunk);
-    if (count === 0) return hash.digest("hex");
-    hash.update(chunk.subarray(0, count));
+    closeSync(opened.fd);
   }
 }
 
@@ -130,12 +111,7 @@ function writeWhole(path: string, bytes: Uint8Array<ArrayBuffer>): void {
     rmSync(temporary, { force: true });
     throw error;
   }
-  const folderFd = openSync(folder, constants.O_RDONLY);
-  try {
-    fsyncSync(folderFd);
-  } finally {
-    closeSync(folderFd);
-  }
+  syncFolder(folder);
 }
 
 const withoutName = 0o20000000 | constants.O_DIRECTORY; // O_TMPFILE, which Node does not name

@@ -3,7 +3,8 @@
 
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { isSameFile, namesIn, openOwnFile, problemOf, readWhole, removeTree, tryLock } from "./files.ts";
+import { isSameFile, openOwnFile, problemOf } from "../../native/own-file.ts";
+import { namesIn, readWhole, removeTree, tryLock } from "./files.ts";
 
 const mostAttempts = 3;
 /** Then everything may be different: another disk, another version of the file system's mind. */

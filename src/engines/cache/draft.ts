@@ -14,16 +14,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { CoremlxError, errnoOf } from "../../core/errors.ts";
-import {
-  digestFile,
-  isSameFile,
-  namesIn,
-  openOwnFile,
-  removeTree,
-  syncFolder,
-  tryLock,
-  writeNewFile,
-} from "./files.ts";
+import { digestFile, isSameFile, openOwnFile, syncFolder } from "../../native/own-file.ts";
+import { namesIn, removeTree, tryLock, writeNewFile } from "./files.ts";
 import { type EntryFile, encodeManifest, type Manifest, manifestName } from "./manifest.ts";
 
 const lockName = ".lock";

@@ -3,7 +3,9 @@
 import { closeSync, futimesSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { CoremlxError, errnoOf } from "../../core/errors.ts";
-import { digestBytes, digestFile, isSameFile, openOwnFile, readWhole, tryLock, userId } from "./files.ts";
+import { digestFile, isSameFile, openOwnFile } from "../../native/own-file.ts";
+import { userId } from "../../native/private-folder.ts";
+import { digestBytes, readWhole, tryLock } from "./files.ts";
 import { type EntryFile, type Manifest, manifestName, maxManifestBytes, parseManifest } from "./manifest.ts";
 
 export type OpenedEntry =

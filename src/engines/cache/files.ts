@@ -1,62 +1,19 @@
-// Files of the compile cache: opened without following links, checked to be ours alone, written so that they are whole
-// or not there.
+// Files of the compile cache: read whole, written so that they are whole or not there, locked.
 
 import { createHash } from "node:crypto";
 import {
   closeSync,
   constants,
   fchmodSync,
-  fstatSync,
   fsyncSync,
-  lstatSync,
   openSync,
   readdirSync,
   readSync,
   rmSync,
-  type Stats,
   writeSync,
 } from "node:fs";
 import { errnoOf, messageOf } from "../../core/errors.ts";
 import { lockFile } from "../../native/kernel.ts";
-
-const chunkBytes = 4 * 2 ** 20;
-
-/** An open file, or why it is not one that this cache has written. */
-export type OpenedFile =
-  | { readonly fd: number; readonly stats: Stats }
-  | { readonly problem: string; readonly isMissing: boolean };
-
-/** Opens a regular file that belongs to us and that nobody else can write. The caller closes `fd`. */
-export function openOwnFile(path: string): OpenedFile {
-  let fd: number;
-  try {
-    // A link is not followed, and a FIFO must not hold us.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    const errno = errnoOf(error);
-    const problem =
-      errno === "ELOOP" ? "is a link" : errno === "ENOENT" ? "is missing" : `cannot be read (${errno})`;
-    return { problem, isMissing: errno === "ENOENT" };
-  }
-  const stats = fstatSync(fd);
-  const problem = problemOf(stats);
-  if (problem === undefined) return { fd, stats };
-  closeSync(fd);
-  return { problem, isMissing: false };
-}
-
-/** Why an open file is none of ours. */
-export function problemOf(stats: Stats): string | undefined {
-  if (!stats.isFile()) return "is no file";
-  if (stats.uid !== userId()) return `belongs to user ${stats.uid}`;
-  if (stats.nlink !== 1) return `has ${stats.nlink} names`;
-  if ((stats.mode & 0o022) !== 0) return "can be written by others";
-  return undefined;
-}
-
-export function userId(): number {
-  return process.geteuid?.() ?? -1;
-}
 
 /** All bytes of an open file that has `byteLength`; undefined where there turn out to be fewer. */
 export function readWhole(fd: number, byteLength: number): Uint8Array<ArrayBuffer> | undefined {
@@ -71,18 +28,6 @@ export function readWhole(fd: number, byteLength: number): Uint8Array<ArrayBuffe
 
 export function digestBytes(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** SHA-256 in hexadecimal. */
-export function digestFile(fd: number): string {
-  const hash = createHash("sha256");
-  const chunk = new Uint8Array(new ArrayBuffer(chunkBytes));
-  for (let at = 0; ; ) {
-    const count = readSync(fd, chunk, 0, chunkBytes, at);
-    if (count === 0) return hash.digest("hex");
-    hash.update(chunk.subarray(0, count));
-    at += count;
-  }
 }
 
 /** Makes a file that must not be there yet. With `isDurable`, it outlasts a power cut. Throws the system's error. */
@@ -105,16 +50,6 @@ export function writeNewFile(
   }
 }
 
-/** Puts names that were made, moved or removed in a folder onto the disk. */
-export function syncFolder(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** The names in a folder; none where there is no folder. */
 export function namesIn(folder: string): readonly string[] {
   try {
@@ -132,15 +67,6 @@ export function removeTree(path: string): boolean {
     return true;
   } catch {
     return false; // not ours; whoever may write here can do more than that
-  }
-}
-
-export function isSameFile(fd: number, path: string): boolean {
-  try {
-    const [open, named] = [fstatSync(fd), lstatSync(path)];
-    return open.ino === named.ino && open.dev === named.dev;
-  } catch {
-    return false;
   }
 }
 

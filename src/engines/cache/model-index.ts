@@ -4,7 +4,8 @@
 import { randomBytes } from "node:crypto";
 import { type BigIntStats, closeSync, lstatSync, realpathSync, renameSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { digestBytes, namesIn, openOwnFile, readWhole, removeTree, writeNewFile } from "./files.ts";
+import { openOwnFile } from "../../native/own-file.ts";
+import { digestBytes, namesIn, readWhole, removeTree, writeNewFile } from "./files.ts";
 
 /** What a warm start must know of a model before it has read anything of it. */
 export interface KnownModel {

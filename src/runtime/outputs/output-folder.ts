@@ -5,7 +5,6 @@ import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
-  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -16,6 +15,7 @@ import {
 import { join } from "node:path";
 import { CoremlxError, errnoOf, messageOf } from "../../core/errors.ts";
 import { lockFile } from "../../native/kernel.ts";
+import { isSameFile } from "../../native/own-file.ts";
 import { openPrivateFolder } from "../../native/private-folder.ts";
 
 const lockName = "lock";
@@ -148,15 +148,6 @@ function isThere(path: string): boolean {
   try {
     lstatSync(path);
     return true;
-  } catch {
-    return false;
-  }
-}
-
-function isSameFile(fd: number, path: string): boolean {
-  try {
-    const [open, named] = [fstatSync(fd), lstatSync(path)];
-    return open.ino === named.ino && open.dev === named.dev;
   } catch {
     return false;
   }
