@@ -2,10 +2,11 @@
 // processes share it; one that dies leaves nothing that counts.
 
 import { randomBytes } from "node:crypto";
-import { closeSync, constants, lstatSync, openSync, renameSync, statfsSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { CoremlxError, errnoOf } from "../core/errors.ts";
 import { metersOf, silent, type Telemetry } from "../core/telemetry.ts";
+import { refuseSpace } from "../native/disk-space.ts";
 import { openPrivateFolder } from "../native/private-folder.ts";
 import { AttemptLog } from "./cache/attempts.ts";
 import { DraftFolder, sweepDrafts } from "./cache/draft.ts";
@@ -183,11 +184,7 @@ export class CompileCache {
     if (byteLength > this.maxBytes) {
       return `it takes ${byteLength} bytes, and the cache may take ${this.maxBytes}`;
     }
-    const { bavail, bsize } = statfsSync(this.folder);
-    const free = bavail * bsize;
-    return byteLength + spareBytes > free
-      ? `it takes ${byteLength} bytes, and the disk has ${free} free`
-      : undefined;
+    return refuseSpace(this.folder, byteLength, spareBytes);
   }
 
   list(): CacheListing {

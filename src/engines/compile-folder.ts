@@ -1,10 +1,11 @@
 // A compiled model as a folder of its own: what an entry of the compile cache holds, complete in itself.
 
-import { chmodSync, closeSync, lstatSync, mkdirSync, renameSync, statfsSync } from "node:fs";
+import { chmodSync, closeSync, lstatSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { CoremlxError, errnoOf } from "../core/errors.ts";
 import type { ModelKind } from "../core/model.ts";
 import { computeDigest, openModel } from "../formats/open.ts";
+import { refuseSpace } from "../native/disk-space.ts";
 import { DraftFolder } from "./cache/draft.ts";
 import { openOwnFile, syncFolder } from "../native/own-file.ts";
 import { namesIn, reasonOf, removeTree, writeNewFile } from "./cache/files.ts";
@@ -35,7 +36,8 @@ export async function compileFolder(
   const started = performance.now();
   using draft = makeDraft(target);
   const source = { model, functionName, snapshot };
-  const plan = await compileInto(draft.path, source, diskOf(draft.path), { ...options, isComplete: true });
+  const disk = { refusal: (byteLength: number) => refuseSpace(draft.path, byteLength) };
+  const plan = await compileInto(draft.path, source, disk, { ...options, isComplete: true });
   if (plan === undefined) {
     throw new CoremlxError("UNSUPPORTED", `Cannot compile ${path}: it is a ${model.description.kind}`, {
       hint: "ML programs and pipelines of them are compiled",
@@ -114,17 +116,6 @@ function moveIn(draft: DraftFolder, target: string): void {
   }
   removeTree(aside);
   syncFolder(dirname(target));
-}
-
-/** No bound but the disk. */
-function diskOf(folder: string) {
-  return {
-    refusal(byteLength: number): string | undefined {
-      const { bavail, bsize } = statfsSync(folder);
-      const free = bavail * bsize;
-      return byteLength > free ? `it takes ${byteLength} bytes, and the disk has ${free} free` : undefined;
-    },
-  };
 }
 
 function cannotWrite(target: string, why: string, cause?: unknown): CoremlxError {

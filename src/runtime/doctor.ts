@@ -1,11 +1,12 @@
 // What works on this machine and what does not, found out by trying, with what to do about it.
 
-import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { f32, numbersOf } from "../core/tensor.ts";
 import { commit, version } from "../core/version.ts";
 import { describeHost, type HostProfile } from "../engines/device.ts";
+import { freeBytes } from "../native/disk-space.ts";
 import { findOnnxRuntime } from "../native/library.ts";
 import { OnnxRuntime } from "../native/onnxruntime.ts";
 import { Graph } from "../onnx/graph.ts";
@@ -146,8 +147,7 @@ function checkCache(cacheDir: string): Check {
       remedy: "Name another one with --cache-dir or XDG_CACHE_HOME",
     };
   }
-  const { bavail, bsize } = statfsSync(present);
-  const free = bavail * bsize;
+  const free = freeBytes(present);
   const detail = `${cacheDir}, ${(free / 1e9).toFixed(1)} GB free`;
   return free < lowDiskBytes
     ? { name, status: "note", detail, remedy: "Free some space, or run coremlx cache prune" }
