@@ -205,6 +205,16 @@ function checkPicture(name: string, tensor: Tensor, type: ImageType): void {
   }
 }
 
+/** The value as a state takes it. Throws BAD_INPUT for another type or shape. */
+export function toStateValue(
+  name: string,
+  value: FeatureValue,
+  { dtype, shape }: Pick<Tensor, "dtype" | "shape">,
+): Tensor {
+  if (isTensor(value) && value.dtype === dtype && String(value.shape) === String(shape)) return value;
+  throw new CoremlxError("BAD_INPUT", `Cannot set state "${name}": it takes ${dtype} [${shape.join(", ")}]`);
+}
+
 function requireTensor(name: string, value: FeatureValue): Tensor {
   return isTensor(value) ? value : refuse(name, "an array");
 }

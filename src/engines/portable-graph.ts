@@ -2,7 +2,7 @@
 
 import { CoremlxError } from "../core/errors.ts";
 import type { FunctionDescription } from "../core/model.ts";
-import { type FeatureValues, isTensor, type Tensor, zeros } from "../core/tensor.ts";
+import { type FeatureValues, type Tensor, zeros } from "../core/tensor.ts";
 import type { MilFunction } from "../formats/mil.ts";
 import { lower } from "../lowering/lower.ts";
 import type { Precision } from "../lowering/scope.ts";
@@ -10,6 +10,7 @@ import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import { commonFolder, serializeModel } from "../onnx/serialize.ts";
 import type { GraphPorts, LoadedModel, PredictOptions, State } from "./engine.ts";
 import { FeaturePlan } from "./feature-plan.ts";
+import { toStateValue } from "./features.ts";
 import { OrtGraph } from "./ort-graph.ts";
 
 export interface GraphOptions {
@@ -120,14 +121,8 @@ class PortableState implements State {
 
   write(values: FeatureValues): void {
     for (const [name, value] of values) {
-      const now = this.get(name);
-      if (!isTensor(value) || value.dtype !== now.dtype || String(value.shape) !== String(now.shape)) {
-        throw new CoremlxError(
-          "BAD_INPUT",
-          `Cannot set state "${name}": it takes ${now.dtype} [${now.shape.join(", ")}]`,
-        );
-      }
-      this.#values.set(name, { ...value, bytes: value.bytes.slice() });
+      const tensor = toStateValue(name, value, this.get(name));
+      this.#values.set(name, { ...tensor, bytes: tensor.bytes.slice() });
     }
   }
 

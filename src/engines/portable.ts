@@ -121,11 +121,8 @@ async function loadStages(
 ): Promise<readonly LoadedModel[]> {
   const loaded: LoadedModel[] = [];
   try {
-    for (const { name, description, body } of stages) {
-      const [fn] = description.functions;
-      if (fn === undefined)
-        throw new CoremlxError("BAD_MODEL", `Cannot run stage "${name}": it has no function`);
-      loaded.push(await loadBody(body, fn, description.kind, options));
+    for (const stage of stages) {
+      loaded.push(await loadBody(stage.body, stageFunction(stage), stage.description.kind, options));
     }
     return loaded;
   } catch (error) {
@@ -144,6 +141,13 @@ export function findFunction(model: Model, name: string | undefined): FunctionDe
   throw new CoremlxError("NOT_FOUND", `Cannot find function "${wanted}" in ${model.path}: it has ${names}`, {
     details: { function: wanted, functions: functions.map((candidate) => candidate.name) },
   });
+}
+
+/** The function of a pipeline's stage, which has one. */
+export function stageFunction({ name, description }: PipelineStage): FunctionDescription {
+  const [fn] = description.functions;
+  if (fn !== undefined) return fn;
+  throw new CoremlxError("BAD_MODEL", `Cannot run stage "${name}": it has no function`);
 }
 
 /** The program's function for a description. */

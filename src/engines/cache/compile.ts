@@ -14,7 +14,7 @@ import type { OnnxRuntime, OrtSession } from "../../native/onnxruntime.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import { isGraph, prune } from "../../onnx/prune.ts";
 import { commonFolder, serializeForExport, serializeModel } from "../../onnx/serialize.ts";
-import { programFunction } from "../portable.ts";
+import { programFunction, stageFunction } from "../portable.ts";
 import { removeTree } from "./files.ts";
 import type { PlannedBody, PlannedGraph } from "./plan.ts";
 
@@ -51,12 +51,8 @@ export function compileBody(
     }
     if (inner.kind !== "pipeline") return undefined;
     const stages: PlannedBody[] = [];
-    for (const { name, description: stage, body: stageBody } of inner.stages) {
-      const [stageFunction] = stage.functions;
-      if (stageFunction === undefined) {
-        throw new CoremlxError("BAD_MODEL", `Cannot run stage "${name}": it has no function`);
-      }
-      const planned = compile(stageBody, stageFunction);
+    for (const stage of inner.stages) {
+      const planned = compile(stage.body, stageFunction(stage));
       if (planned === undefined) return undefined;
       stages.push(planned);
     }

@@ -2,7 +2,8 @@
 
 import { CoremlxError } from "../../core/errors.ts";
 import { suggest } from "../../core/suggest.ts";
-import { type FeatureValue, type FeatureValues, isTensor } from "../../core/tensor.ts";
+import type { FeatureValue, FeatureValues } from "../../core/tensor.ts";
+import { toStateValue } from "../../engines/features.ts";
 import type { StatePort } from "../../lowering/lower.ts";
 import type { BufferLease, BufferPool } from "../buffers/buffer-pool.ts";
 import type { SharedTensor } from "../worker/protocol.ts";
@@ -59,14 +60,7 @@ export class ModelState implements AsyncDisposable {
           hint: suggest(name, names, "The states are"),
         });
       }
-      const { dtype, shape } = buffer.tensor;
-      if (!isTensor(value) || value.dtype !== dtype || String(value.shape) !== String(shape)) {
-        throw new CoremlxError(
-          "BAD_INPUT",
-          `Cannot set state "${name}": it takes ${dtype} [${shape.join(", ")}]`,
-        );
-      }
-      buffer.bytes.set(value.bytes);
+      buffer.bytes.set(toStateValue(name, value, buffer.tensor).bytes);
     }
   }
 
