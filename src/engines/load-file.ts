@@ -340,7 +340,7 @@ function assemble(body: PlannedBody, entry: CacheEntry, options: AssembleOptions
   }
   const session = options.runtime.createSession(entry.read(body.graph.name), {
     ...placeOf(body.graph, entry, options.modelFolder),
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    threads: options.threads,
   });
   try {
     return new GraphModel({
@@ -357,7 +357,7 @@ function assemble(body: PlannedBody, entry: CacheEntry, options: AssembleOptions
 
 function placeOf({ form, weightFolder }: PlannedGraph, entry: CacheEntry, modelFolder: string) {
   if (form === "optimized") return { externalDataFolder: entry.folder, optimization: "none" } as const;
-  return weightFolder === undefined ? {} : { externalDataFolder: join(modelFolder, weightFolder) };
+  return { externalDataFolder: weightFolder === undefined ? undefined : join(modelFolder, weightFolder) };
 }
 
 const defaultPrecision: Precision = "float32";

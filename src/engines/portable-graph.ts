@@ -28,11 +28,11 @@ export function loadGraph(
   const started = performance.now();
   const { graph, ...ports } = lower(fn, { precision: options.precision });
   const folder = commonFolder(graph);
-  const { bytes } = serializeModel(graph, folder === undefined ? {} : { external: { folder } });
+  const { bytes } = serializeModel(graph, { external: folder === undefined ? undefined : { folder } });
   const compileMs = performance.now() - started;
   const session = options.runtime.createSession(bytes, {
-    ...(folder === undefined ? {} : { externalDataFolder: folder }),
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    externalDataFolder: folder,
+    threads: options.threads,
   });
   try {
     return new GraphModel({ description, ports, graph: new OrtGraph(session), compileMs });

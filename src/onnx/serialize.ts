@@ -22,7 +22,7 @@ export interface SerializeOptions {
   readonly opsets?: Readonly<Record<string, number>>;
   readonly producerVersion?: string;
   /** Weights that lie in files of `folder` are referenced there. Default: everything is written into the model. */
-  readonly external?: ExternalOptions;
+  readonly external?: ExternalOptions | undefined;
 }
 
 export interface ExternalOptions {

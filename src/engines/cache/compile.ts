@@ -77,12 +77,10 @@ function writeOptimized(graph: Graph, index: number, options: CompileOptions): P
   if (refused !== undefined) throw new CoremlxError("IO", `Cannot keep the compiled model: ${refused}`);
   const names = { graph: `${index}.onnx`, weights: `${index}.bin` };
   const weightFolder = commonFolder(graph);
-  const { bytes } = serializeModel(
-    graph,
-    weightFolder === undefined ? {} : { external: { folder: weightFolder } },
-  );
+  const external = weightFolder === undefined ? undefined : { folder: weightFolder };
+  const { bytes } = serializeModel(graph, { external });
   using session = runtime.createSession(bytes, {
-    ...(weightFolder === undefined ? {} : { externalDataFolder: weightFolder }),
+    externalDataFolder: weightFolder,
     saveOptimized: { folder, graphName: names.graph, weightsName: names.weights, minWeightBytes },
   });
   if (canLoad(session, names.graph, options)) {
@@ -126,7 +124,7 @@ function writeLowered(graph: Graph, index: number, options: CompileOptions): Pla
   if (weightFolder?.startsWith("..")) {
     throw new CoremlxError("IO", "Cannot keep the compiled model: its weights lie outside of its folder");
   }
-  const { bytes } = serializeModel(graph, folder === undefined ? {} : { external: { folder } });
+  const { bytes } = serializeModel(graph, { external: folder === undefined ? undefined : { folder } });
   keep(place(name), [bytes], options);
   return { name, form: "lowered", weightFolder };
 }
