@@ -96,15 +96,6 @@ export function fillMissing(values: Map<string, FeatureValue>, options: InputOpt
   return filled;
 }
 
-/** A value for one named thing of the model: an input or a state. */
-export async function readNamed(
-  spec: string,
-  descriptions: readonly FeatureDescription[],
-  options: InputOptions,
-): Promise<Map<string, FeatureValue>> {
-  return readInputs([spec], { ...options, inputs: descriptions });
-}
-
 function splitSpec(spec: string, options: InputOptions): { name: string | undefined; text: string } {
   const { inputs } = options;
   const known = inputs.map((input) => input.name).toSorted((a, b) => b.length - a.length);

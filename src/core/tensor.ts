@@ -11,7 +11,6 @@ export interface Tensor {
 }
 export type Tensors = Readonly<Record<string, Tensor>>;
 
-export type DictionaryKey = string | bigint;
 export type Dictionary = ReadonlyMap<string, number> | ReadonlyMap<bigint, number>;
 export type Sequence = readonly string[] | readonly bigint[];
 

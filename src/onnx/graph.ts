@@ -19,11 +19,6 @@ export interface NodeOptions {
   readonly types?: readonly ValueType[];
 }
 
-export interface GraphIO {
-  readonly value: Value;
-  readonly name: string;
-}
-
 /** State shared by a graph and its subgraphs. */
 interface Root {
   readonly names: Set<string>;

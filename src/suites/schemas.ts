@@ -261,7 +261,6 @@ const benchResult = Type.Object(
 );
 
 export type LatencySummary = Static<typeof latency>;
-export type FailureSummary = Static<typeof failures>[number];
 export type SteadyResult = Static<typeof steady>;
 export type BenchResult = Static<typeof benchResult>;
 
