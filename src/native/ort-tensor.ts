@@ -4,26 +4,11 @@ import type { Pointer } from "bun:ffi";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { onnxElementType } from "./element-type.ts";
 import { copyMemory } from "./libc.ts";
 import { addressOf, allocate, allocateAligned, canLend, PointerTable, readCString } from "./memory.ts";
 import type { OrtApi } from "./ort-api.ts";
 
-/** ONNXTensorElementDataType (TensorProto.DataType has the same numbers). Strings and complex numbers are not ours. */
-export const onnxElementType: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-};
 const dtypeOfOnnx = new Map(Object.entries(onnxElementType).map(([name, type]) => [type, name as DType]));
 
 /** The size of an axis, the name the graph gives an open one, or undefined for an open one without a name. */

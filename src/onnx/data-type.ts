@@ -1,25 +1,10 @@
 // Element types by their ONNX number.
 
+import { onnxElementType } from "../native/element-type.ts";
 import type { OnnxDType } from "./types.ts";
 
-/** ONNX TensorProto.DataType. */
-export const onnxType: Readonly<Record<OnnxDType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-  uint4: 21,
-  int4: 22,
-};
+/** ONNX TensorProto.DataType: as ONNX Runtime has it, and the types of four bits, which it gets packed. */
+export const onnxType: Readonly<Record<OnnxDType, number>> = { ...onnxElementType, uint4: 21, int4: 22 };
 
 const byNumber = new Map(Object.entries(onnxType).map(([name, number]) => [number, name]));
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { DType } from "../../../src/core/dtype.ts";
 import { elementsOf, f32, numbersOf, type Tensor, tensorOf, zeros } from "../../../src/core/tensor.ts";
 import { OnnxRuntime, type OrtSession, type SessionOptions } from "../../../src/native/onnxruntime.ts";
-import { onnxElementType } from "../../../src/native/ort-tensor.ts";
+import { onnxElementType } from "../../../src/native/element-type.ts";
 import { libraryPath, onnxModel, testFile } from "../../support/onnxruntime.ts";
 import { tempFolder } from "../../support/temp.ts";
 
