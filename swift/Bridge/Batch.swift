@@ -48,7 +48,7 @@ private func run(_ flights: [Flight], _ call: Call, _ limits: Limits) throws -> 
   defer { limits.canceller?.remove(call) }
   try model.gate.enter(call)
   if !call.waitForTurn(until: limits.deadlineNs) { call.giveUp(Limits.timeout("Waiting for the model")) }
-  guard call.begin(onGivenUp: { for flight in flights { flight.giveUp(isFirst: flight === flights[0]) } }) else { throw call.abandon(model.gate) }
+  guard call.begin(onGivenUp: { why in for flight in flights { flight.giveUp(why, isFirst: flight === flights[0]) } }) else { throw call.abandon(model.gate) }
   guard limits.canInterrupt else {
     defer { model.gate.leave() }
     let results = try runBatch(flights)
@@ -59,8 +59,8 @@ private func run(_ flights: [Flight], _ call: Call, _ limits: Limits) throws -> 
   DispatchQueue.global(qos: .userInitiated).async {
     let ending: Call.Ending
     do { ending = .answered(try runBatch(flights)) } catch { ending = .failed(Failure(error)) }
-    if !call.end(ending) { for flight in flights { flight.takeBack(isFirst: flight === flights[0]) } }
     model.gate.leave()
+    if !call.end(ending) { for flight in flights { flight.takeBack(isFirst: flight === flights[0]) } }
   }
   if call.waitForEnd(until: limits.deadlineNs) == nil { call.giveUp(Limits.timeout("The batch")) }
   switch call.ending! {

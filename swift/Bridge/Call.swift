@@ -13,7 +13,7 @@ final class Call: @unchecked Sendable {
     case waiting
     case granted
     /// What to do when it is given up, while that is decided: before then nobody can learn that it was.
-    case running(onGivenUp: () -> Void)
+    case running(onGivenUp: (Failure) -> Void)
     case over(Ending)
   }
   private let phase = Monitor(Phase.waiting)
@@ -46,7 +46,7 @@ final class Call: @unchecked Sendable {
   }
 
   /// False: it was given up meanwhile.
-  func begin(onGivenUp: @escaping () -> Void = {}) -> Bool {
+  func begin(onGivenUp: @escaping (Failure) -> Void = { _ in }) -> Bool {
     phase.change { phase in
       if case .over = phase { return false }
       started.value = cmlx_clock_ns()
@@ -75,7 +75,7 @@ final class Call: @unchecked Sendable {
       case .waiting, .granted: break
       case .running(let onGivenUp):
         ended.value = cmlx_clock_ns()
-        onGivenUp()
+        onGivenUp(why)
       }
       phase = .over(.failed(why))
       return true
@@ -169,16 +169,17 @@ extension UnsafeMutablePointer<cmlx_control>? {
   }
 }
 
-/// A call as the context of a C callback. `onLate` gets a result that nobody waits for any more.
+/// A call as the context of a C callback. `onLanding` comes first, whether somebody still waits or not; `onLate` gets a
+/// result that nobody waits for any more.
 final class Landing: @unchecked Sendable {
   private let call: Call
+  private let onLanding: (Call.Ending) -> Void
   private let onLate: (AnyObject?) -> Void
-  private let onLanded: () -> Void
 
-  init(_ call: Call, onLate: @escaping (AnyObject?) -> Void = { _ in }, onLanded: @escaping () -> Void = {}) {
+  init(_ call: Call, onLanding: @escaping (Call.Ending) -> Void = { _ in }, onLate: @escaping (AnyObject?) -> Void = { _ in }) {
     self.call = call
+    self.onLanding = onLanding
     self.onLate = onLate
-    self.onLanded = onLanded
   }
 
   /// Starts work that reports to `landed`. Throws where it did not start.
@@ -195,9 +196,8 @@ final class Landing: @unchecked Sendable {
     let result = takeObject(result)
     let ending: Call.Ending
     if let error = takeObject(failure) as? NSError { ending = .failed(Failure(error)) } else { ending = .answered(result) }
-    let isLate = !landing.call.end(ending)
-    if isLate { landing.onLate(result) }
-    landing.onLanded()
+    landing.onLanding(ending)
+    if !landing.call.end(ending) { landing.onLate(result) }
   }
 }
 

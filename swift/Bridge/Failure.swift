@@ -60,7 +60,7 @@ struct Failure: Error {
     code = Int64(outer.code)
     if domain == MLModelErrorDomain, outer.code == MLModelError.Code.predictionCancelled.rawValue { status = .cancelled }
     // try.m says this itself where the system is too old.
-    if domain == "coremlx", let own = Status(rawValue: Int32(outer.code)) { status = own }
+    if domain == "coremlx", let own = Status(rawValue: Int32(truncatingIfNeeded: outer.code)) { status = own }
     var inner = outer.userInfo[NSUnderlyingErrorKey] as? NSError
     while let error = inner, underlying.count < 8 {
       underlying.append([
@@ -123,7 +123,11 @@ func require<Pointer>(_ pointer: Pointer?, _ name: String) throws -> Pointer {
 
 /// A required text.
 func requireText(_ text: UnsafePointer<CChar>?, _ name: String) throws -> String {
-  guard let read = String(validatingCString: try require(text, name)) else { throw invalid("Cannot read \(name): it is not UTF-8") }
+  let given = try require(text, name)
+  let read = String(cString: given)
+  // What is no UTF-8 was repaired, and is another text then.
+  let isSame = given.withMemoryRebound(to: UInt8.self, capacity: strlen(given)) { read.utf8.elementsEqual(UnsafeBufferPointer(start: $0, count: strlen(given))) }
+  guard isSame else { throw invalid("Cannot read \(name): it is not UTF-8") }
   guard !read.isEmpty else { throw invalid("Cannot go on: \(name) is empty") }
   return read
 }

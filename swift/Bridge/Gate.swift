@@ -46,7 +46,7 @@ final class Gate: Sendable {
 
   func withdraw(_ call: Call) { state.withLock { $0.waiting.removeAll { $0 === call } } }
 
-  /// Every place is held by a call that was given up: whoever waits would wait for nothing.
+  /// Every place is held by a call that ran out of time: whoever waits would wait for nothing.
   func becomeHung() {
     let waiting = state.withLock { state in
       state.isHung = true
@@ -58,7 +58,7 @@ final class Gate: Sendable {
   func recover() { state.withLock { $0.isHung = false } }
 
   private var hung: Failure {
-    Failure(.quarantined, "Cannot predict: every place of the model (\(limit)) is held by a call that was given up")
+    Failure(.quarantined, "Cannot predict: every place of the model (\(limit)) is held by a call that ran out of time")
   }
 
   var inFlight: Int { state.withLock { limit - $0.free } }

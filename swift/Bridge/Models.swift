@@ -19,6 +19,8 @@ final class LoadedModel: @unchecked Sendable {
     var failed: UInt64 = 0
     var givenUp: UInt64 = 0
     var late: UInt64 = 0
+    /// Of those not yet completed: out of time, not only cancelled.
+    var hanging = 0
   }
 
   init(_ model: MLModel, _ request: LoadRequest) {
@@ -40,15 +42,19 @@ final class LoadedModel: @unchecked Sendable {
   func count(_ change: (inout Counts) -> Void) { counts.withLock { change(&$0) } }
 
   /// While the call is given up, and when it came back after all.
-  func giveUp() {
+  func giveUp(isHang: Bool) {
     let isHung = counts.withLock { counts in
       counts.givenUp += 1
-      return counts.givenUp - counts.late >= UInt64(gate.limit)
+      if isHang { counts.hanging += 1 }
+      return counts.hanging >= gate.limit
     }
     if isHung { gate.becomeHung() }
   }
-  func takeBack() {
-    count { $0.late += 1 }
+  func takeBack(isHang: Bool) {
+    count { counts in
+      counts.late += 1
+      if isHang { counts.hanging -= 1 }
+    }
     gate.recover()
   }
 

@@ -18,6 +18,7 @@ final class Flight: @unchecked Sendable {  // one thread at a time works with it
   /// Bytes that Core ML may touch, for the quarantine.
   private var byteSize = 0
   private var isStateRaised = false
+  private var isHang = false
   private let isSettled = Counter()
 
   /// Throws before anything runs. `outputs` must stay until the end.
@@ -107,8 +108,11 @@ final class Flight: @unchecked Sendable {  // one thread at a time works with it
     let state = state?.state
     // The flight lives until Core ML completed, late or not.
     let landing = Landing(
-      call, onLate: { _ in self.takeBack() },
-      onLanded: { withExtendedLifetime((features, options, state)) { self.model.gate.leave() } })
+      call,
+      onLanding: { ending in
+        if case .failed(let failure) = ending { self.model.note(failure) }
+        withExtendedLifetime((features, options, state)) { self.model.gate.leave() }
+      }, onLate: { _ in self.takeBack() })
     do {
       try noting {
         try landing.start { cmlx_try_predict_start(lend(inner), lend(features), state.map { lend($0) }, lend(options), $0, Landing.landed, $1) }
@@ -135,11 +139,12 @@ final class Flight: @unchecked Sendable {  // one thread at a time works with it
 
   /// Called while it is decided that the call is given up: Core ML goes on, and everything stays held. Only the first of
   /// a batch has a place in the model.
-  func giveUp(isFirst: Bool = true) {
+  func giveUp(_ why: Failure, isFirst: Bool = true) {
+    isHang = why.status == .timeout
     for buffer in held { buffer.enterQuarantine() }
     state?.enterQuarantine()
     quarantine.enter(byteSize)
-    if isFirst { model.giveUp() }
+    if isFirst { model.giveUp(isHang: isHang) }
     isSettled.value = 1
   }
 
@@ -151,7 +156,7 @@ final class Flight: @unchecked Sendable {  // one thread at a time works with it
     }
     state?.give()
     quarantine.leave(byteSize)
-    if isFirst { model.takeBack() }
+    if isFirst { model.takeBack(isHang: isHang) }
   }
 
   /// The caller gets nothing after all: new buffers go.
@@ -221,7 +226,7 @@ private func run(_ flight: Flight, _ call: Call, _ limits: Limits) throws -> Any
   defer { limits.canceller?.remove(call) }
   try gate.enter(call)
   if !call.waitForTurn(until: limits.deadlineNs) { call.giveUp(Limits.timeout("Waiting for the model")) }
-  guard call.begin(onGivenUp: { flight.giveUp() }) else { throw call.abandon(gate) }
+  guard call.begin(onGivenUp: { flight.giveUp($0) }) else { throw call.abandon(gate) }
   if !limits.canInterrupt, gate.limit == 1 {
     defer { gate.leave() }
     let result = try flight.runHere()

@@ -250,7 +250,7 @@ public func queuePredict(
       let (call, ticket) = try makeCall(
         queue, Int(CMLX_OP_PREDICT), tag,
         onGrant: { call in
-          if call.begin(onGivenUp: { flight.giveUp() }) {
+          if call.begin(onGivenUp: { flight.giveUp($0) }) {
             // Where it does not start, the call has ended with that.
             try? flight.start(call)
           } else {

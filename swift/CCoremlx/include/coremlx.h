@@ -245,7 +245,8 @@ typedef struct cmlx_buffer_info {
 /* cmlx_model_stats.flags */
 enum {
   CMLX_MODEL_POISONED = 1, /* every further call is CMLX_E_POISONED */
-  CMLX_MODEL_HUNG = 2      /* every place is held by a call that was given up */
+  CMLX_MODEL_HUNG = 2      /* every place is held by a call that ran out of time: predictions are CMLX_E_QUARANTINED at
+                              once, until one of those completes */
 };
 
 typedef struct cmlx_model_stats {
@@ -376,7 +377,8 @@ int32_t cmlx_state_write(cmlx_handle state, const char *name, const cmlx_tensor 
 /* ---- prediction; these calls block ---- */
 
 int32_t cmlx_predict(cmlx_prediction *prediction, cmlx_error **error);
-/* Several predictions of one model in one call of Core ML, which uses no caller's memory for outputs then. No states.
+/* Several predictions of one model in one call of Core ML, which uses no caller's memory for outputs then. No states; the
+   model must be loaded with max_in_flight 1 (CMLX_E_UNSUPPORTED otherwise), for this call may not overlap others.
    Canceller, timeout and the out times are those of the first one. All succeed or none. */
 int32_t cmlx_predict_batch(cmlx_prediction *predictions, uint32_t count, cmlx_error **error);
 

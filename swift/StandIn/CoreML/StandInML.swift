@@ -18,6 +18,8 @@ public enum StandInML {
   public static var liveArrays: Int { lock.withLock { arrays } }
   public static var liveModels: Int { lock.withLock { models } }
   public static var configuration: MLModelConfiguration? { lock.withLock { lastConfiguration } }
+  /// Predictions inside the framework.
+  public static var runningCount: Int { lock.withLock { running } }
   /// Most predictions at once since the last call.
   public static func takeMostAtOnce() -> Int {
     lock.withLock {
