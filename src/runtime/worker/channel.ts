@@ -149,8 +149,8 @@ export const childArgument = "__child";
 
 /** The executable runs itself; from source, bun runs the program's entry. */
 export function programCommand(): readonly string[] {
+  // In the executable this file is a part of one at the top, from where "../.." leads anywhere.
+  const isBuiltIn = new URL(import.meta.url).pathname.startsWith("/$bunfs/");
   const entry = new URL("../../main.ts", import.meta.url);
-  return entry.pathname.startsWith("/$bunfs/")
-    ? [process.execPath]
-    : [process.execPath, Bun.fileURLToPath(entry)];
+  return isBuiltIn ? [process.execPath] : [process.execPath, Bun.fileURLToPath(entry)];
 }
