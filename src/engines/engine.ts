@@ -26,6 +26,8 @@ export interface WantsCompilingOptions {
   readonly functionName?: string | undefined;
   /** How long opening and loading took without the cache. */
   readonly tookMs: number;
+  /** Of the model's files. */
+  readonly byteLength: number;
   readonly telemetry?: Telemetry | undefined;
 }
 

@@ -9,10 +9,13 @@ import { settlesInMs, type Snapshot, takeSnapshot } from "./cache/model-index.ts
 import { keyOf, type LoadKnownOptions, loadKept } from "./load-file.ts";
 
 /**
- * What loading must have taken for an entry to be worth it. Warm loads take 10 to 35 ms, whatever the model; the smallest
- * models load in about as long once the code for it is there, and in 50 to 80 ms when it is not.
+ * What loading must have taken for an entry to be worth it. Warm loads take 10 to 35 ms, whatever the model; models up to
+ * 120 kB load in about as long once the code for it is there, and in 50 to 80 ms when it is not. Those of 1 MB and more take
+ * from 100 to 700.
  */
 export const worthMs = 80;
+/** Of the model's files: on a machine that is busy even the smallest takes long, and is not worth a process. */
+export const worthBytes = 500_000;
 
 export interface FillSettings {
   readonly functionName?: string | undefined;
@@ -25,13 +28,14 @@ export interface FillSettings {
 export interface WantsFillingOptions extends FillSettings {
   readonly cacheDir: string;
   readonly tookMs: number;
+  readonly byteLength: number;
   readonly telemetry?: Telemetry | undefined;
 }
 
 /** Whether somebody should call `fillCache`. Never throws. */
 export function wantsFilling(path: string, options: WantsFillingOptions): boolean {
-  const { cacheDir, tookMs, telemetry } = options;
-  if (tookMs < worthMs) return false;
+  const { cacheDir, tookMs, byteLength, telemetry } = options;
+  if (tookMs < worthMs || byteLength < worthBytes) return false;
   const cache = tryOpenCompileCache({ folder: compileCacheFolder(cacheDir), telemetry });
   const snapshot = cache && takeSnapshot(path, []);
   if (cache === undefined || snapshot === undefined) return false;

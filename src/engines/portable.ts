@@ -71,17 +71,15 @@ export class PortableEngine implements Engine {
     });
   }
 
-  wantsCompiling(path: string, { functionName, tookMs, telemetry }: WantsCompilingOptions): boolean {
+  wantsCompiling(path: string, options: WantsCompilingOptions): boolean {
     if (this.#compiled === undefined) return false;
     const { cacheDir, libraryPath } = this.#compiled;
     return wantsFilling(path, {
+      ...options,
       cacheDir,
-      functionName,
       precision: this.#precision,
       runtime: this.#runtime,
       library: identifyLibrary(libraryPath),
-      tookMs,
-      telemetry,
     });
   }
 

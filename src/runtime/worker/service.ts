@@ -130,7 +130,12 @@ export class ModelService {
       const loaded = await engine.load(model, options);
       const loadMs = performance.now() - opened;
       const tookMs = performance.now() - started;
-      const wanted = engine.wantsCompiling?.(request.path, { functionName, tookMs, telemetry });
+      const wanted = engine.wantsCompiling?.(request.path, {
+        functionName,
+        tookMs,
+        byteLength: model.byteLength,
+        telemetry,
+      });
       return {
         loaded,
         description: model.description,

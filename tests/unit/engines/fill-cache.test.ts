@@ -2,7 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileCacheFolder, openCompileCache } from "../../../src/engines/cache.ts";
-import { fillCache, wantsFilling, worthMs } from "../../../src/engines/fill-cache.ts";
+import { fillCache, wantsFilling, worthBytes, worthMs } from "../../../src/engines/fill-cache.ts";
 import type { OnnxRuntime } from "../../../src/native/onnxruntime.ts";
 import { digitsPackage } from "../../support/digits.ts";
 import { portableRuntime } from "../../support/portable.ts";
@@ -22,8 +22,8 @@ async function setUp() {
   const events: string[] = [];
   const telemetry = { log: (level: string, message: string) => void events.push(`${level}: ${message}`) };
   const cache = openCompileCache({ folder: compileCacheFolder(cacheDir), telemetry });
-  const ask = (path = digitsPackage, tookMs = worthMs) =>
-    wantsFilling(path, { cacheDir, runtime, library, tookMs, telemetry });
+  const ask = (path = digitsPackage, { tookMs = worthMs, byteLength = worthBytes } = {}) =>
+    wantsFilling(path, { cacheDir, runtime, library, tookMs, byteLength, telemetry });
   const fill = (
     path = digitsPackage,
     changes: { readonly runtime?: Pick<OnnxRuntime, "createSession" | "version"> } = {},
@@ -110,10 +110,11 @@ describe("a model that took long to load", () => {
   });
 });
 
-test("a model that took no time is not worth it, and the cache is not even looked at", async () => {
+test("a model that took no time, or is small, is not worth it, and the cache is not even looked at", async () => {
   const { cache, ask, events } = await setUp();
   chmodSync(cache.folder, 0o777);
-  expect(ask(digitsPackage, worthMs - 1)).toBe(false);
+  expect(ask(digitsPackage, { tookMs: worthMs - 1 })).toBe(false);
+  expect(ask(digitsPackage, { byteLength: worthBytes - 1 })).toBe(false);
   expect(events).toEqual([]);
 });
 
