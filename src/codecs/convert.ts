@@ -21,6 +21,7 @@ import {
 import { formatShape } from "./allocate.ts";
 import { castTensor, storeInto } from "./cast.ts";
 import { allowsShape, checkShape, describeShapes, fitShape } from "./shape.ts";
+import { checkTensorBytes } from "./tensor-bytes.ts";
 
 /** How a given value becomes an input's. Default: convertFeature. Sequences look at shapes later, and pass values on as they are. */
 export type ConvertFeature = (value: FeatureValue, description: FeatureDescription) => FeatureValue;
@@ -117,7 +118,10 @@ function arrayFrom(value: FeatureValue, type: MultiArrayType, subject: string): 
       );
     return tensor;
   }
-  if (typeof value === "object" && isTensor(value)) return value;
+  if (typeof value === "object" && isTensor(value)) {
+    checkTensorBytes(value, subject);
+    return value;
+  }
   throw wrongKind(value, type, subject);
 }
 
@@ -132,6 +136,7 @@ function convertImage(value: FeatureValue, type: ImageType, subject: string): Te
       { details: { expected: wantsColor ? 3 : 2, actual: value.shape } },
     );
   if (!allowsShape([height, width], type)) checkShape([height, width], type, subject);
+  checkTensorBytes(value, subject);
   return castTensor(value, pictureDType(type), subject);
 }
 

@@ -1,6 +1,7 @@
 // Between feature values, as callers have them, and the tensors of a graph: pictures, scalars, element types.
 
 import { allowsShape, checkShape } from "../codecs/shape.ts";
+import { checkTensorBytes } from "../codecs/tensor-bytes.ts";
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import {
@@ -211,12 +212,20 @@ export function toStateValue(
   value: FeatureValue,
   { dtype, shape }: Pick<Tensor, "dtype" | "shape">,
 ): Tensor {
-  if (isTensor(value) && value.dtype === dtype && String(value.shape) === String(shape)) return value;
-  throw new CoremlxError("BAD_INPUT", `Cannot set state "${name}": it takes ${dtype} [${shape.join(", ")}]`);
+  if (!isTensor(value) || value.dtype !== dtype || String(value.shape) !== String(shape))
+    throw new CoremlxError(
+      "BAD_INPUT",
+      `Cannot set state "${name}": it takes ${dtype} [${shape.join(", ")}]`,
+    );
+  checkTensorBytes(value, `state "${name}"`);
+  return value;
 }
 
 function requireTensor(name: string, value: FeatureValue): Tensor {
-  return isTensor(value) ? value : refuse(name, "an array");
+  if (!isTensor(value)) return refuse(name, "an array");
+  // Looked at again at the run: while the call waited, the caller may have transferred the memory away.
+  checkTensorBytes(value, `input "${name}"`);
+  return value;
 }
 
 function refuse(name: string, wanted: string): never {

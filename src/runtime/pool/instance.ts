@@ -160,14 +160,17 @@ export class Instance implements AsyncDisposable {
 
 const noResults: ReadonlyMap<string, Tensor> = new Map();
 
-/** The same names, types and shapes in the same order. */
+/** The same names, types, shapes and sizes in the same order: the worker is told nothing but addresses. */
 function areAlike(these: readonly SharedTensor[], those: readonly SharedTensor[]): boolean {
   return (
     these.length === those.length &&
     these.every((tensor, index) => {
       const other = those[index];
       return (
-        tensor.name === other?.name && tensor.dtype === other.dtype && hasShape(tensor.shape, other.shape)
+        tensor.name === other?.name &&
+        tensor.dtype === other.dtype &&
+        tensor.byteLength === other.byteLength &&
+        hasShape(tensor.shape, other.shape)
       );
     })
   );
