@@ -85,7 +85,10 @@ export class RunMemory implements Disposable {
   collect(results: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
     const all = new Map(results);
     for (const [name, tensor] of this.#owned) all.set(name, tensor);
-    for (const { name, lease } of this.#places) all.set(name, lease.tensor);
+    for (const { name, lease } of this.#places) {
+      const { tensor } = lease; // its shape stays with the pool, for whom it is lent to next
+      all.set(name, { ...tensor, shape: [...tensor.shape] });
+    }
     return all;
   }
 
