@@ -21,7 +21,7 @@ import { describeModel } from "./metrics/model-stats.ts";
 import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
 import type { LoadReply } from "./worker/protocol.ts";
 import { type ResultMemory, RunMemory } from "./run/run-memory.ts";
-import { ModelState } from "./sequence/state.ts";
+import { ModelState, type StateTurn } from "./sequence/state.ts";
 import type { LoadTimings, ModelStats } from "./metrics/stats.ts";
 
 export interface PredictionOptions {
@@ -263,11 +263,12 @@ export class SessionModel implements AsyncDisposable {
     // not when its turn comes: two calls with one state are a mistake, however they happen to interleave.
     const isStateful = plan.ports.states.length > 0;
     const fresh = options.state === undefined && isStateful ? await this.newState() : undefined;
-    const turn = (options.state ?? fresh)?.begin();
+    let turn: StateTurn | undefined;
     try {
       const run = await this.#turns.run(patience, options, (lease, left) => {
         return runGraph(lease, {
           plan,
+      turn = (options.state ?? fresh)?.begin();
           inputs,
           memory: new RunMemory(this.#parts),
           resultMemory,

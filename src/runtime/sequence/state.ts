@@ -33,10 +33,15 @@ export class ModelState implements AsyncDisposable {
   constructor(ports: readonly StatePort[], buffers: BufferPool) {
     this.#ports = ports;
     this.#buffers = buffers;
-    for (const { feature, dtype, shape } of ports) {
-      const buffer = buffers.acquire(dtype, shape);
-      buffer.bytes.fill(0);
-      this.#current.set(feature, buffer);
+    try {
+      for (const { feature, dtype, shape } of ports) {
+        const buffer = buffers.acquire(dtype, shape);
+        buffer.bytes.fill(0);
+        this.#current.set(feature, buffer);
+      }
+    } catch (error) {
+      freeAll(this.#current);
+      throw error;
     }
   }
 
