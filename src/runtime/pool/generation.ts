@@ -56,29 +56,34 @@ export class Generation<I extends PoolMember> {
   /** Closes a guest, and the owner after the last of them. Only for instances that nothing runs in any more. */
   async dismiss(instance: I): Promise<void> {
     if (instance === this.owner) this.#isOwnerDue = true;
-    else {
-      await instance[Symbol.asyncDispose]();
-      this.#guests.delete(instance);
-    }
+    else await this.#end(instance);
     await this.#closeOwner();
   }
 
   /**
-   * Ends all of it, but for the hung: they may still use what the owner has, so that it has to stay with them. A guest may
-   * go on with its last run after it was told to end; then the owner follows it, and nobody waits for that.
+   * Ends all of it, and the owner after all others. A guest may go on with its last run after it was told to end, and the
+   * hung have not heard it: then the owner stays until they are done, and nobody waits for that. Whoever hangs is
+   * dismissed when it comes back.
    */
   async close(hung: ReadonlySet<I>): Promise<void> {
     const { owner } = this;
-    const isHung = [...hung].some((instance) => this.has(instance));
-    const guests = [...this.#guests].filter((instance) => !hung.has(instance));
-    await Promise.all(guests.map((instance) => instance[Symbol.asyncDispose]()));
-    const working = guests.filter((instance) => !instance.isEnded);
-    if (isHung) owner?.abandon();
-    else if (working.length === 0) await owner?.[Symbol.asyncDispose]();
-    else if (owner) {
-      owner.unref?.();
-      void Promise.all(working.map((instance) => endOf(instance))).then(() => owner[Symbol.asyncDispose]());
-    }
+    await Promise.all([...this.#guests].filter((guest) => !hung.has(guest)).map((guest) => this.#end(guest)));
+    for (const instance of hung) if (this.has(instance)) instance.unref?.();
+    if (owner === undefined || hung.has(owner)) return;
+    this.#isOwnerDue = true;
+    if (this.#guests.size > 0) owner.unref?.();
+    await this.#closeOwner();
+  }
+
+  /** It may still be at work afterwards; then it is a guest until it is done. */
+  async #end(guest: I): Promise<void> {
+    await guest[Symbol.asyncDispose]();
+    if (guest.isEnded) this.#guests.delete(guest);
+    else
+      guest.onEnd = () => {
+        this.#guests.delete(guest);
+        void this.#closeOwner();
+      };
   }
 
   async #closeOwner(): Promise<void> {
@@ -88,10 +93,4 @@ export class Generation<I extends PoolMember> {
     await owner[Symbol.asyncDispose]();
     this.#onOver();
   }
-}
-
-function endOf(instance: PoolMember): Promise<void> {
-  return new Promise((resolve) => {
-    instance.onEnd = resolve;
-  });
 }

@@ -100,7 +100,10 @@ export class Instance implements AsyncDisposable {
     return true;
   }
 
-  /** Gives up on one that hangs in native code. A thread stays, and so does all that it may still touch; a process is gone. */
+  /**
+   * Gives up on one that will not be heard of again, and ends its calls: a process is gone, a thread goes on with what it is
+   * at. Never for a thread that runs on memory of ours: its calls end when it has.
+   */
   abandon(): void {
     this.#end(new CoremlxError("UNAVAILABLE", "The worker hung and was given up"));
     this.#channel.terminate();
