@@ -29,6 +29,10 @@ export class Instance implements AsyncDisposable {
   onEnd: (() => void) | undefined;
   #nextId = 1;
   #ended: CoremlxError | undefined;
+  /** It takes no more calls, and answers those it has. */
+  #closing: Promise<void> | undefined;
+  /** Told when no call is under way. */
+  #onQuiet: (() => void) | undefined;
   #cancel: CancelHandle | undefined;
   /** What the worker can repeat on other memory. */
   #last: { readonly inputs: readonly SharedTensor[]; readonly outputs: readonly SharedTensor[] } | undefined;
@@ -118,10 +122,11 @@ export class Instance implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ended) return this.#channel.terminate();
     const finish = () => {
-      this.#end(new CoremlxError("UNAVAILABLE", "The model is closed"));
+      this.#end(modelIsClosed());
       this.#channel.terminate();
     };
-    const closed = this.call({ type: "close" }).then(finish, finish);
+    this.#closing ??= this.#close();
+    const closed = this.#closing.then(finish, finish);
     const grace = Promise.withResolvers<void>();
     const timer = setTimeout(grace.resolve, closeGraceMs);
     await Promise.race([closed, grace.promise]);
@@ -131,13 +136,32 @@ export class Instance implements AsyncDisposable {
     else this.#channel.unref();
   }
 
-  /** The worker answers each request with the reply of its type; structured clone loses the static type. */
+  /**
+   * Not before the run under way is over: until then it may be cancelled, and what that goes by is given back with the
+   * graph, before anybody here knows.
+   */
+  async #close(): Promise<void> {
+    if (this.#waiting.size > 0) await new Promise<void>((resolve) => (this.#onQuiet = resolve));
+    this.#cancel = undefined;
+    await this.#post<undefined>((id) => this.#channel.post({ id, request: { type: "close" } }));
+  }
+
   #ask<T>(post: (id: number) => void): Promise<T> {
+    return this.#closing && !this.#ended ? Promise.reject(modelIsClosed()) : this.#post(post);
+  }
+
+  /** The worker answers each request with the reply of its type; structured clone loses the static type. */
+  #post<T>(post: (id: number) => void): Promise<T> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(id, { resolve: (value) => resolve(value as T), reject });
-      post(id);
+      try {
+        post(id);
+      } catch (error) {
+        this.#waiting.delete(id); // what cannot be cloned is not sent, and nobody will answer
+        reject(error);
+      }
     });
   }
 
@@ -149,6 +173,11 @@ export class Instance implements AsyncDisposable {
       waiting?.resolve({ results: noResults, runMs: this.#channel.mailbox?.runMs });
     else if (reply.ok) waiting?.resolve(reply.value);
     else waiting?.reject(fromWire(reply.error));
+    this.#noteQuiet();
+  }
+
+  #noteQuiet(): void {
+    if (this.#waiting.size === 0) this.#onQuiet?.();
   }
 
   #end(error: CoremlxError): void {
@@ -157,8 +186,13 @@ export class Instance implements AsyncDisposable {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const call of waiting) call.reject(error);
+    this.#noteQuiet();
     if (isFirst) this.onEnd?.();
   }
+}
+
+function modelIsClosed(): CoremlxError {
+  return new CoremlxError("UNAVAILABLE", "The model is closed");
 }
 
 const noResults: ReadonlyMap<string, Tensor> = new Map();
