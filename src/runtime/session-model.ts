@@ -212,7 +212,9 @@ export class SessionModel implements AsyncDisposable {
       });
     }
     this.#trial = undefined;
-    this.#inline ??= await openInline();
+    await this.#openingInline;
+    if (this.#inline === undefined) await this.#openInline(openInline);
+    if (this.#inline === undefined) throw new CoremlxError("UNAVAILABLE", "The model is closed");
   }
 
   /** To what was loaded last; when that fails, back to the workers. For the pool, which closes what was loaded before. */
@@ -221,7 +223,8 @@ export class SessionModel implements AsyncDisposable {
     const before = this.#inline;
     if (before === undefined) return;
     this.#inline = undefined;
-    this.#openInline();
+    const { openInline } = this.#parts;
+    if (openInline) this.#tryInline(openInline);
     before[Symbol.dispose]();
     await this.#openingInline;
   }
@@ -265,10 +268,10 @@ export class SessionModel implements AsyncDisposable {
     const fresh = options.state === undefined && isStateful ? await this.newState() : undefined;
     let turn: StateTurn | undefined;
     try {
+      turn = (options.state ?? fresh)?.begin();
       const run = await this.#turns.run(patience, options, (lease, left) => {
         return runGraph(lease, {
           plan,
-      turn = (options.state ?? fresh)?.begin();
           inputs,
           memory: new RunMemory(this.#parts),
           resultMemory,
@@ -299,19 +302,25 @@ export class SessionModel implements AsyncDisposable {
     const verdict = this.#trial?.add(runMs);
     if (verdict === undefined) return;
     this.#trial = undefined;
-    if (verdict) this.#openInline();
+    const { openInline } = this.#parts;
+    if (verdict && openInline) this.#tryInline(openInline);
   }
 
-  #openInline(): void {
-    this.#openingInline = this.#parts.openInline?.().then(
-      (inline) => {
-        if (this.#isClosed) inline[Symbol.dispose]();
-        else this.#inline = inline;
-      },
-      () => {
-        // Then it goes on in its worker: slower, not wrong.
-      },
-    );
+  #tryInline(open: () => Promise<LoadedGraph>): void {
+    this.#openInline(open).catch(() => {
+      // Then it goes on in its worker: slower, not wrong.
+    });
+  }
+
+  /** Whoever closes or moves what is being joined waits for it; nothing is joined any more once the model closes. */
+  #openInline(open: () => Promise<LoadedGraph>): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    const opening = open().then((inline) => {
+      if (this.#isClosed || this.#inline !== undefined) inline[Symbol.dispose]();
+      else this.#inline = inline;
+    });
+    this.#openingInline = opening.catch(() => {});
+    return opening;
   }
 }
 

@@ -1,0 +1,30 @@
+// A model on its way into the caller's thread.
+
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { openSession } from "../../../src/runtime/session.ts";
+import { rejectionOf } from "../../support/codec-fixtures.ts";
+import { writeSumModel } from "../../support/program-models.ts";
+import { tempFolder } from "../../support/temp.ts";
+
+test("a model that is closed on its way into the caller's thread does not arrive there", async () => {
+  using folder = tempFolder();
+  await using session = await openSession();
+  const path = writeSumModel(join(folder.path, "sum.mlpackage"));
+  for (const turnsBefore of [0, 1, 2, 3, 5, 8]) {
+    const model = await session.load(path, { inline: "auto" });
+    const moving = rejectionOf(model.runInline());
+    for (let i = 0; i < turnsBefore; i++) await Promise.resolve();
+    await model[Symbol.asyncDispose]();
+    expect((await moving).code).toBe("UNAVAILABLE");
+    expect(model.isInline).toBe(false);
+  }
+});
+
+test("a model that is asked twice into the caller's thread goes there once", async () => {
+  using folder = tempFolder();
+  await using session = await openSession();
+  const model = await session.load(writeSumModel(join(folder.path, "sum.mlpackage")), { inline: "auto" });
+  await Promise.all([model.runInline(), model.runInline()]);
+  expect(model.isInline).toBe(true);
+});
