@@ -30,8 +30,8 @@ export class RepeatableRun {
     for (const [index, place] of this.#places.entries()) {
       const address = addresses[index] ?? 0;
       if (address === place.address) continue;
-      place.address = address;
       place.tensor.bytes = this.#views.at(address, place.byteLength);
+      place.address = address;
     }
   }
 

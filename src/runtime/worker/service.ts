@@ -172,6 +172,7 @@ export class ModelService {
   }
 
   #run({ inputs, outputs }: RunRequest): RunReply {
+    this.#last = undefined; // should this one fail to be set up, the one before must not be taken for it
     this.#last = new RepeatableRun(this.#views, inputs, outputs);
     return this.#runOn(this.#last.inputs, this.#last.outputs);
   }
