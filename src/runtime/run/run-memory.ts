@@ -1,6 +1,7 @@
 // The memory of one run of a graph: what it reads, where its results go, and who gets it back when.
 
 import type { DType } from "../../core/dtype.ts";
+import { CoremlxError } from "../../core/errors.ts";
 import type { FeatureValues, Tensor } from "../../core/tensor.ts";
 import type { FeaturePlan } from "../../engines/feature-plan.ts";
 import { addressOf, allocate, canLend, stableByteLength } from "../../native/memory.ts";
@@ -17,6 +18,11 @@ export interface RunMemorySources {
 /** pooled: results are read before the run's memory goes back. owned: they stay with the caller, without a copy where that pays. */
 export type ResultMemory = "pooled" | "owned";
 
+interface SharedBytes {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
 interface PooledPlace {
   readonly name: string;
   readonly lease: OutputLease;
@@ -31,7 +37,7 @@ export class RunMemory implements Disposable {
   readonly #buffers: BufferLease[] = [];
   readonly #places: PooledPlace[] = [];
   /** Callers' arrays and results that will be theirs: no pool has them, but native code does. */
-  readonly #others: Tensor[] = [];
+  readonly #others: SharedBytes[] = [];
   readonly #owned = new Map<string, Tensor>();
 
   constructor(sources: RunMemorySources) {
@@ -81,8 +87,12 @@ export class RunMemory implements Disposable {
     return shared;
   }
 
-  /** All results by name: those that found their place, and those that came back. */
+  /**
+   * All results by name: those that found their place, and those that came back. Throws BAD_INPUT where a caller's memory
+   * went elsewhere during the run, for nobody knows what the engine has read.
+   */
   collect(results: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+    for (const { name, bytes } of this.#others) if (bytes.buffer.detached) throw wasTransferred(name);
     const all = new Map(results);
     for (const [name, tensor] of this.#owned) all.set(name, tensor);
     for (const { name, lease } of this.#places) {
@@ -139,9 +149,20 @@ export class RunMemory implements Disposable {
   #borrow(name: string, { dtype, shape, bytes }: Tensor): SharedTensor {
     // A shape of our own: the caller may change its array, and runs are compared by shape.
     const tensor = { dtype, shape: [...shape], bytes };
-    this.#others.push(tensor);
+    this.#others.push({ name, bytes });
     return share(name, { tensor, address: addressOf(bytes) });
   }
+}
+
+function wasTransferred(name: string): CoremlxError {
+  return new CoremlxError(
+    "BAD_INPUT",
+    `Cannot use "${name}": its memory was transferred away during the run`,
+    {
+      hint: "Leave arrays as they are until the prediction settles",
+      details: { name },
+    },
+  );
 }
 
 const noneMapped: ReadonlyMap<string, OutputLease> = new Map();

@@ -9,10 +9,11 @@ import {
   isTensor,
   numbersOf,
   type Tensor,
+  zeros,
 } from "../../../../src/core/tensor.ts";
 import { openSession, type SessionModel } from "../../../../src/runtime/session.ts";
 import { rejectionOf } from "../../../support/codec-fixtures.ts";
-import { operation, port, writeProgram } from "../../../support/program-models.ts";
+import { operation, port, writeProgram, writeSlowModel } from "../../../support/program-models.ts";
 import { tempFolder } from "../../../support/temp.ts";
 
 /** 128 KiB, which are read where they lie; and 24 bytes, which are copied. */
@@ -47,6 +48,23 @@ function shapeOf(outputs: FeatureValues): number[] {
   if (sum === undefined || !isTensor(sum)) throw new Error("no array");
   return sum.shape as number[];
 }
+
+test("an array whose memory is transferred away while the engine reads it gives no answer", async () => {
+  using folder = tempFolder();
+  await using session = await openSession();
+  const model = await session.load(writeSlowModel(join(folder.path, "slow.mlpackage"), 1));
+  const x = zeros("float32", [2048, 2048]);
+  const refused = rejectionOf(model.predict(new Map([["x", x]]), { timeoutMs: 60_000 }));
+  while (model.stats.instances.busy === 0) await new Promise((tick) => setImmediate(tick));
+  await new Promise((tick) => setImmediate(tick)); // its memory has been handed over
+  const elsewhere = x.bytes.buffer.transfer(); // kept until the run is over
+  expect(await refused).toMatchObject({
+    code: "BAD_INPUT",
+    message: 'Cannot use "x": its memory was transferred away during the run',
+  });
+  expect(elsewhere.byteLength).toBe(4 * 2048 * 2048);
+  expect(session.stats.bufferPool).toMatchObject({ lentCount: 0, quarantinedCount: 0 });
+}, 60_000); // on a machine with much else to do
 
 describe.each(sizes)("a %s array", (_, shape) => {
   const [height, width] = shape;
