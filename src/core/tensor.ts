@@ -125,3 +125,10 @@ function bfloat16Value(bits: number): number {
   scratch.setUint32(0, bits << 16);
   return scratch.getFloat32(0);
 }
+
+/** The same sizes in the same order. A loop, for each prediction asks more than once. */
+export function isSameShape(left: readonly number[], right: readonly number[]): boolean {
+  if (left.length !== right.length) return false;
+  for (let axis = 0; axis < left.length; axis++) if (left[axis] !== right[axis]) return false;
+  return true;
+}

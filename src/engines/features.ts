@@ -16,6 +16,7 @@ import {
   elementCount,
   elementsOf,
   type FeatureValue,
+  isSameShape,
   isTensor,
   type NumericArray,
   numbersOf,
@@ -212,7 +213,7 @@ export function toStateValue(
   value: FeatureValue,
   { dtype, shape }: Pick<Tensor, "dtype" | "shape">,
 ): Tensor {
-  if (!isTensor(value) || value.dtype !== dtype || String(value.shape) !== String(shape))
+  if (!isTensor(value) || value.dtype !== dtype || !isSameShape(value.shape, shape))
     throw new CoremlxError(
       "BAD_INPUT",
       `Cannot set state "${name}": it takes ${dtype} [${shape.join(", ")}]`,

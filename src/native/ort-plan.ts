@@ -2,7 +2,7 @@
 
 import type { Pointer } from "bun:ffi";
 import { CoremlxError } from "../core/errors.ts";
-import type { Tensor } from "../core/tensor.ts";
+import { isSameShape, type Tensor } from "../core/tensor.ts";
 import { canLend, PointerTable } from "./memory.ts";
 import type { OrtApi } from "./ort-api.ts";
 import { copyTensor, quote, TensorBinding, type TensorInfo } from "./ort-tensor.ts";
@@ -59,11 +59,13 @@ export class CallPlan implements Disposable {
       if (call.outputs[i] !== this.#outputs[i]) return false;
       const [given, planned] = [call.destinations[i], this.#destinations[i]];
       if ((given === undefined) !== (planned === undefined)) return false;
-      if (given !== undefined && planned !== undefined && !hasShape(given, planned.shape)) return false;
+      if (given !== undefined && planned !== undefined && !isSameShape(given.shape, planned.shape))
+        return false;
     }
     for (let i = 0; i < this.#inputs.length; i++) {
       const [given, planned] = [call.inputs[i], this.#inputs[i]];
-      if (given === undefined || planned === undefined || !hasShape(given, planned.shape)) return false;
+      if (given === undefined || planned === undefined || !isSameShape(given.shape, planned.shape))
+        return false;
     }
     return true;
   }
@@ -123,12 +125,6 @@ function tableOf(pointers: readonly Pointer[]): PointerTable {
   const table = new PointerTable(pointers.length);
   pointers.forEach((pointer, i) => table.set(i, pointer));
   return table;
-}
-
-function hasShape(tensor: Tensor, shape: readonly number[]): boolean {
-  if (tensor.shape.length !== shape.length) return false;
-  for (let axis = 0; axis < shape.length; axis++) if (tensor.shape[axis] !== shape[axis]) return false;
-  return true;
 }
 
 function portAt(ports: readonly Port[], index: number): Port {

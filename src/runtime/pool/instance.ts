@@ -1,7 +1,7 @@
 // Our side of one worker or child process: requests and their answers, and an end that cannot hang.
 
 import { CoremlxError } from "../../core/errors.ts";
-import type { Tensor } from "../../core/tensor.ts";
+import { isSameShape, type Tensor } from "../../core/tensor.ts";
 import type { CancelHandle } from "../../engines/engine.ts";
 import { clearTerminate, setTerminate } from "../../native/onnxruntime.ts";
 import { type Channel, type Isolation, openChannel } from "../worker/channel.ts";
@@ -207,14 +207,10 @@ function areAlike(these: readonly SharedTensor[], those: readonly SharedTensor[]
         tensor.name === other?.name &&
         tensor.dtype === other.dtype &&
         tensor.byteLength === other.byteLength &&
-        hasShape(tensor.shape, other.shape)
+        isSameShape(tensor.shape, other.shape)
       );
     })
   );
-}
-
-function hasShape(these: readonly number[], those: readonly number[]): boolean {
-  return these.length === those.length && these.every((size, axis) => size === those[axis]);
 }
 
 function fromWire(error: WireError): CoremlxError {

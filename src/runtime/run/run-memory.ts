@@ -29,7 +29,7 @@ interface PooledPlace {
 }
 
 /**
- * Owns what it takes from the pools until `release` or `quarantine`; borrows callers' arrays, and keeps them alive as long.
+ * Owns what it takes from the pools until it is disposed or put into quarantine; borrows callers' arrays, and keeps them alive as long.
  * Both may be called again.
  */
 export class RunMemory implements Disposable {
