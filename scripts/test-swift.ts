@@ -4,50 +4,13 @@
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { findToolchain, isMac, root, run, type Run } from "./swift/toolchain.ts";
 
-const root = join(import.meta.dir, "..");
 const leastCoverage = 0.95;
 const leastTests = 100;
-const isMac = process.platform === "darwin";
 
 let passed = 0;
 let failed = 0;
-
-interface Outcome {
-  readonly code: number;
-  readonly output: string;
-}
-
-interface Run {
-  readonly env?: Readonly<Record<string, string>>;
-  /** Not in the toolchain's folder. */
-  readonly here?: boolean;
-  readonly isQuiet?: boolean;
-}
-
-async function run(
-  words: readonly string[],
-  { env = {}, here = false, isQuiet = false }: Run = {},
-): Promise<Outcome> {
-  const command = here || isMac ? words : [join(root, "scripts/in-swift-root.sh"), ...words];
-  const child = Bun.spawn([...command], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdout: "pipe",
-    stderr: "pipe",
-    stdin: "ignore",
-  });
-  const streams = [child.stdout, child.stderr].map(async (stream) => {
-    let text = "";
-    const decoder = new TextDecoder();
-    for await (const part of stream) text += decoder.decode(part, { stream: true });
-    return text;
-  });
-  const [code, ...texts] = await Promise.all([child.exited, ...streams]);
-  const output = texts.join("");
-  if (code !== 0 && !isQuiet) console.log(output.split("\n").slice(-80).join("\n"));
-  return { code, output };
-}
 
 function report(name: string, isGood: boolean, detail = ""): void {
   if (isGood) passed++;
@@ -60,18 +23,6 @@ async function step(name: string, words: readonly string[], options: Run = {}): 
   const { code } = await run(words, options);
   report(name, code === 0, `${((performance.now() - began) / 1000).toFixed(1)} s`);
   return code === 0;
-}
-
-/** Why the toolchain cannot be had, or undefined. */
-async function findToolchain(): Promise<string | undefined> {
-  const words = isMac ? ["swift", "--version"] : [join(root, "scripts/swift-root.sh")];
-  if (!isMac && process.getuid?.() !== 0) return "making and entering the toolchain's folder needs root";
-  try {
-    const { code, output } = await run(words, { here: true, isQuiet: true });
-    return code === 0 ? undefined : output.trim().split("\n").at(-1);
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
 }
 
 /** Every test counts by itself. */
