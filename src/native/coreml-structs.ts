@@ -1,8 +1,7 @@
 // The structs of coremlx.h, and arrays of them in memory that C sees. scripts/check-abi.ts compares names, order and types.
 
-import type { Pointer } from "bun:ffi";
+import { type Pointer, ptr } from "bun:ffi";
 import { CoremlxError } from "../core/errors.ts";
-import { addressOf, allocate } from "./memory.ts";
 
 /** `cmlx_bytes` stands inside other structs; a handle is a u64, an array says how long it is. */
 export type FieldType = "u32" | "i32" | "u64" | "i64" | "ptr" | "cmlx_bytes" | "u64[2]" | "i64[8]";
@@ -187,9 +186,8 @@ export class StructArray<S extends StructName> {
 
   constructor(name: S, length = 1) {
     this.#layout = layoutOf(name);
-    const bytes = allocate(this.#layout.byteLength * Math.max(length, 1));
-    this.#words = new Uint32Array(bytes.buffer);
-    this.address = addressOf(bytes);
+    this.#words = new Uint32Array(new ArrayBuffer(this.#layout.byteLength * Math.max(length, 1)));
+    this.address = ptr(this.#words);
     if (this.#layout.fields["struct_size"] === undefined) return;
     for (let index = 0; index < length; index++) this.#words[this.#start(index)] = this.#layout.byteLength;
   }
