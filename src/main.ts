@@ -13,13 +13,14 @@ if (process.argv[2] === fillArgument) await (await import("./runtime/fill-proces
 
 const abort = new AbortController();
 let signals = 0;
+let isHeld = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     // A native call cannot be woken: whoever asks twice wants out now.
     if (++signals > 1) process.exit(130);
     abort.abort();
     // Commands clean up when the signal aborts; what still runs then is ended with the process.
-    setTimeout(() => process.exit(130), 1_000).unref();
+    if (!isHeld) setTimeout(() => process.exit(130), 1_000).unref();
   });
 }
 
@@ -27,6 +28,9 @@ const io: Io = {
   cwd: currentFolder(),
   env: currentEnvironment(),
   signal: abort.signal,
+  holdExit: () => {
+    isHeld = true;
+  },
   isTerminal: { stdout: isatty(1), stderr: isatty(2) },
   stdout: (text) => writeAll(1, text),
   stderr: (text) => writeAll(2, text),

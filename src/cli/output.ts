@@ -8,6 +8,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+  /** From now on the command ends by itself after a signal, in its own time. */
+  holdExit(): void;
   readonly isTerminal: { readonly stdout: boolean; readonly stderr: boolean };
   stdout(text: string | Uint8Array): void;
   stderr(text: string): void;

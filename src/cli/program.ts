@@ -17,6 +17,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "Show what a model takes, gives and is made of",
     load: async () => (await import("./commands/inspect.ts")).inspect,
   },
+  serve: {
+    description: "Serve models over HTTP, in the Open Inference Protocol v2",
+    load: async () => (await import("./commands/serve.ts")).serve,
+  },
   export: {
     description: "Write the lowered graph as ONNX",
     load: async () => (await import("./commands/export.ts")).exportModel,

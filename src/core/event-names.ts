@@ -163,6 +163,10 @@ export const eventTable = {
     help: "A model that was loaded cold is not compiled in the background",
     fields: { path: "of the model", reason: "why" },
   },
+  "request failed": {
+    help: "The server could not answer for a reason of its own; the client is told no more than that",
+    fields: { code: "of the error", reason: "why" },
+  },
   "library not usable": {
     help: "The built-in ONNX Runtime cannot be loaded from one place; the next is tried",
     fields: { library: "file name", reason: "why" },

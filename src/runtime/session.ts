@@ -37,7 +37,7 @@ export type {
   PredictionOptions,
   SessionModel,
 } from "./session-model.ts";
-export { defaultTimeoutMs } from "./session-model.ts";
+export { defaultTimeoutMs, modelNameOf } from "./session-model.ts";
 export type { ModelState } from "./sequence/state.ts";
 
 export type { HostProfile } from "../engines/device.ts";

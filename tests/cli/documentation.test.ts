@@ -4,7 +4,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { commands } from "../../src/cli/program.ts";
-import { coremlx, environment, runCommand } from "../support/program.ts";
+import { coremlx, environment, runCommand, start } from "../support/program.ts";
 import { tempFolder } from "../support/temp.ts";
 
 setDefaultTimeout(60_000);
@@ -23,10 +23,22 @@ writeFileSync(join(bin, "coremlx"), `#!/bin/sh\nexec ${words} "$@"\n`);
 chmodSync(join(bin, "coremlx"), 0o755);
 
 async function expectItRuns(line: string): Promise<void> {
+  if (line.startsWith("coremlx serve ") && !line.includes("--check")) return expectItServes(line);
   const PATH = `${bin}:${environment()["PATH"]}`;
   const result = await runCommand(["sh", "-c", line], { cwd: work, env: { PATH } });
   if (result.code !== 0) throw new Error(`"${line}" ends with ${result.code}: ${result.stderr}`);
   expect(result.stderr).not.toMatch(/\n\s+at /);
+}
+
+/** A server runs until a signal comes. It listens on a port that is free, whatever the line says. */
+async function expectItServes(line: string): Promise<void> {
+  const [, , ...args] = line.split(" ");
+  const options = args.filter((word, i) => word !== "--port" && args[i - 1] !== "--port");
+  const program = start(["serve", ...options, "--verbose"], { cwd: work, env: { COREMLX_PORT: "0" } });
+  await program.says("debug: listening");
+  program.signal("SIGTERM");
+  const { code, stderr } = await program.result;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringMatching(/\n\s+at /) });
 }
 
 const loaded = await Promise.all(Object.values(commands).map((entry) => entry.load()));

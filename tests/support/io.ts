@@ -16,6 +16,7 @@ export function testIo(
     cwd: options.cwd ?? process.cwd(),
     env: { XDG_CONFIG_HOME: "/nonexistent", ...options.env },
     signal: options.signal ?? new AbortController().signal,
+    holdExit() {},
     isTerminal: options.isTerminal ?? { stdout: false, stderr: false },
     stdout(text) {
       written.stdout += typeof text === "string" ? text : new TextDecoder().decode(text);

@@ -80,6 +80,8 @@ export interface RunningProgram {
   readonly pid: number;
   /** Resolves when stderr holds `text`; rejects when the program ends without saying it. */
   says(text: string): Promise<void>;
+  /** As `says`, for a pattern; gives what its groups hold. */
+  finds(pattern: RegExp): Promise<readonly string[]>;
   signal(name: "SIGINT" | "SIGTERM"): void;
   /** Its end, however it came. */
   readonly result: Promise<ProgramResult>;
@@ -119,6 +121,14 @@ export function start(args: readonly string[], options: ProgramOptions = {}): Ru
     async says(text) {
       while (!stderr.includes(text)) {
         if (isOver) throw new Error(`The program ended without saying "${text}": ${stderr}`);
+        await wake.promise;
+      }
+    },
+    async finds(pattern) {
+      for (;;) {
+        const found = pattern.exec(stderr);
+        if (found) return found.slice(1);
+        if (isOver) throw new Error(`The program ended without saying ${pattern}: ${stderr}`);
         await wake.promise;
       }
     },

@@ -167,6 +167,7 @@ describe("a bench under way", () => {
       cwd: home.path,
       env: { HOME: home.path },
       signal: new AbortController().signal,
+      holdExit() {},
       isTerminal: { stdout: isTerminal, stderr: isTerminal },
       stdout: (text) => void (written.stdout += String(text)),
       stderr: (text) => void (written.stderr += text),

@@ -1,0 +1,25 @@
+// Every bound that protects the server from its clients. Numbers are Triton's defaults where it has one.
+
+export interface ServerLimits {
+  /** Bytes of one request's body, as sent and as decompressed. Triton: 64 MiB. */
+  readonly maxBodyBytes: number;
+  /** Lists and objects in the JSON of one request: each costs some 50 bytes, whatever it holds. */
+  readonly maxJsonContainers: number;
+  /** Lists inside lists in a tensor's data; also the most axes of a shape. */
+  readonly maxAxes: number;
+  /** Tensors of one request, given and asked for. */
+  readonly maxTensors: number;
+  /** Characters of a request's id. */
+  readonly maxIdLength: number;
+  /** Longest wait for one answer, whatever a request asks for. */
+  readonly maxTimeoutMs: number;
+}
+
+export const defaultServerLimits: ServerLimits = {
+  maxBodyBytes: 64 * 2 ** 20,
+  maxJsonContainers: 1_000_000,
+  maxAxes: 32,
+  maxTensors: 1_024,
+  maxIdLength: 1_024,
+  maxTimeoutMs: 3_600_000,
+};
