@@ -1,10 +1,11 @@
 // A million predictions of a small model, in a worker and in the caller's thread: what they leave in memory and in handles.
 
 import { readdirSync } from "node:fs";
-import { openSession, type SessionModel } from "../../src/runtime/session.ts";
+import type { SessionModel } from "../../src/runtime/session.ts";
 import { fitSlope } from "../../src/suites/stats.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, writeTinyModel } from "./models.ts";
+import { openBenchSession } from "./session.ts";
 
 const windows = 10;
 /** The resident memory of an idle program goes up and down by megabytes; what leaks raises the least of them too. */
@@ -36,7 +37,7 @@ async function endure({ path, inline, predictions }: Trial): Promise<Figure[]> {
   const startMs = performance.now();
   let isInline = false;
   {
-    await using session = await openSession();
+    await using session = await openBenchSession();
     await using model = await session.load(path, { threads: 1, inline });
     const each = predictions / windows / samplesPerWindow;
     for (let window = 1; window <= windows; window++) {

@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import { randomSource } from "../../src/codecs/generate.ts";
-import { openSession, type Session, type SessionModel } from "../../src/runtime/session.ts";
+import type { Session, SessionModel } from "../../src/runtime/session.ts";
 import { writeFaultModel } from "../../tests/support/fault-model.ts";
 import {
   type Fault,
@@ -14,6 +14,7 @@ import {
 } from "../../tests/support/runtime/fault-load.ts";
 import { type FaultCounts, FaultyInstance } from "../../tests/support/runtime/faulty-instance.ts";
 import type { Figure } from "./figure.ts";
+import { openBenchSession } from "./session.ts";
 
 /** 1 MiB in and out: its product takes some 4 ms, so that calls can be given up in the middle of it. */
 const size = 512;
@@ -139,7 +140,7 @@ async function openFaulty(
   const counts: FaultCounts = { late: 0, patternBytes: 0, crashes: 0 };
   const next = randomSource("when faults happen");
   const upTo = (ms: number) => (ms * next()) / 2 ** 32;
-  const session = await openSession(
+  const session = await openBenchSession(
     // Results of 1 MiB go into mapped files, so that these are put to the test as well.
     { maxInlineBytes: 4 * size * size - 1, outputDir: join(folder, "fault-outputs") },
     {

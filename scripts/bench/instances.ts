@@ -1,12 +1,13 @@
 // Several predictions at once: their answers, their throughput against bare threads, and the memory of an instance.
 
 import { type FeatureValues, isTensor } from "../../src/core/tensor.ts";
-import { openSession, type SessionModel } from "../../src/runtime/session.ts";
+import type { SessionModel } from "../../src/runtime/session.ts";
 import { pairedRatio } from "../../src/suites/stats.ts";
 import { BareModel } from "./bare.ts";
 import type { BareReply, BareRequest } from "./bare-worker.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, referenceModel, weightBytes, writeChainModel } from "./models.ts";
+import { openBenchSession } from "./session.ts";
 
 const callers = 4;
 const deadlineMs = 5_000;
@@ -27,7 +28,7 @@ export async function measureInstances(folder: string, isQuick: boolean): Promis
 
 /** How many of the answers to callers at once differ from those to one caller, or did not come. */
 async function compareAnswers(path: string, instances: number): Promise<Figure> {
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(path, { instances, threads: 1 });
   const inputs = Array.from({ length: distinctInputs }, (_, seed) => randomInputs(model, seed));
   const expected: FeatureValues[] = [];
@@ -69,7 +70,7 @@ async function compareThroughput(
   instances: number,
   block: { readonly ms: number; readonly pairs: number },
 ): Promise<Figure> {
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(path, { instances, threads: 1 });
   using owner = await BareModel.open(path, 1);
   await using threads = await BareThreads.open(instances, owner.session.handle.session);
@@ -161,7 +162,7 @@ class BareThreads implements AsyncDisposable {
 /** Resident memory of each instance beyond the first, as a share of the model's weights. */
 async function measureMemory(path: string): Promise<Figure> {
   const most = 4;
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(path, { instances: most, threads: 1 });
   const inputs = randomInputs(model, 0);
   const resident: number[] = [];

@@ -6,12 +6,12 @@ import { isTensor } from "../../src/core/tensor.ts";
 import type { MappedFileKind } from "../../src/native/mapped-file.ts";
 import { BufferPool } from "../../src/runtime/buffers/buffer-pool.ts";
 import { type OutputLease, OutputStore } from "../../src/runtime/outputs/outputs.ts";
-import { openSession } from "../../src/runtime/session.ts";
 import { median, pairedRatio } from "../../src/suites/stats.ts";
 import { OutputProcess } from "../../tests/support/runtime/output-process.ts";
 import { BareModel } from "./bare.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, writeOuterSumModel } from "./models.ts";
+import { openBenchSession } from "./session.ts";
 
 const largeBytes = 200_000_000;
 const megabyte = 1_000_000;
@@ -88,7 +88,7 @@ function compareWriting({ folder, kind, isPublished, pairs }: Writing): Figure[]
 /** A model's result of 200 MB through the session, against a bare run that writes into the same memory again. */
 async function compareRuns(folder: string, pairs: number): Promise<Figure[]> {
   const path = writeOuterSumModel(folder, largeBytes);
-  await using session = await openSession({ outputDir: join(folder, "session-outputs") });
+  await using session = await openBenchSession({ outputDir: join(folder, "session-outputs") });
   await using model = await session.load(path, { threads: 1 });
   using bare = await BareModel.open(path, 1);
   const inputs = randomInputs(model, 0);

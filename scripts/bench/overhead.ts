@@ -1,10 +1,11 @@
 // What session.predict adds to a bare run of ONNX Runtime: both in turn, pair by pair, so that the machine's moods cancel.
 
-import { openSession, type LoadModelOptions } from "../../src/runtime/session.ts";
+import type { LoadModelOptions } from "../../src/runtime/session.ts";
 import { type Interval, median, bootstrapInterval, pairedRatio } from "../../src/suites/stats.ts";
 import { BareModel } from "./bare.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, referenceModel, writeChainModel, writeTinyModel } from "./models.ts";
+import { openBenchSession } from "./session.ts";
 
 /** Some 10 ms on the machine the limits were set for. */
 const chainLinks = 24;
@@ -46,7 +47,7 @@ interface Pairs {
 }
 
 async function warmUp(path: string, calls: number): Promise<void> {
-  await using session = await openSession();
+  await using session = await openBenchSession();
   const model = await session.load(path);
   const inputs = randomInputs(model, 0);
   for (let i = 0; i < calls; i++) await model.predict(inputs);
@@ -57,7 +58,7 @@ async function measurePairs(
   options: LoadModelOptions,
   { pairs, each }: { readonly pairs: number; readonly each: number },
 ): Promise<Pairs> {
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(path, { threads: 1, ...options });
   using bare = await BareModel.open(path, 1);
   const inputs = randomInputs(model, 0);

@@ -1,7 +1,7 @@
 // Ten times what a model can answer, for a minute: how quickly the surplus is refused, what becomes of the rest, what it
 // costs in memory, and how soon it is over.
 
-import { openSession, type SessionModel } from "../../src/runtime/session.ts";
+import type { SessionModel } from "../../src/runtime/session.ts";
 import type { FeatureValues } from "../../src/core/tensor.ts";
 import type { Histogram } from "../../src/suites/histogram.ts";
 import { fitSlope, mean, median } from "../../src/suites/stats.ts";
@@ -9,6 +9,7 @@ import { strays } from "../../tests/support/runtime/fault-load.ts";
 import { type OpenLoadTally, sendAtRate } from "../../tests/support/runtime/open-load.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, writeChainModel } from "./models.ts";
+import { openBenchSession } from "./session.ts";
 
 const chainLinks = 20;
 const instances = 2;
@@ -32,7 +33,7 @@ export async function measureOverload(folder: string, isQuick: boolean): Promise
 async function overloadBoundedQueue(path: string, durationMs: number): Promise<Figure[]> {
   const deadlineMs = 1_000;
   const queueLimit = 32;
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(path, { instances, threads: 1, queueLimit });
   const inputs = randomInputs(model, 0);
   const before = await measureUnloaded(model, inputs);
@@ -102,7 +103,7 @@ async function overloadBoundedQueue(path: string, durationMs: number): Promise<F
 /** A queue so long that the deadline is over before its end is reached: what then is answered is answered in time. */
 async function overloadLongQueue(path: string, durationMs: number): Promise<Figure[]> {
   const deadlineMs = 500;
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(path, { instances, threads: 1 });
   const inputs = randomInputs(model, 0);
   const { capacity } = await measureUnloaded(model, inputs);

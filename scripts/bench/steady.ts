@@ -1,18 +1,18 @@
 // Steady state on a fixed shape: what a prediction allocates once everything is warm. Counts, so they are exact.
 
 import { heapStats } from "bun:jsc";
-import { openSession } from "../../src/runtime/session.ts";
 import { BufferPool } from "../../src/runtime/buffers/buffer-pool.ts";
 import { statsSince } from "../../src/runtime/buffers/block-pool-stats.ts";
 import { fitSlope, median, quantile } from "../../src/suites/stats.ts";
 import type { Figure } from "./figure.ts";
 import { randomInputs, writeWideModel } from "./models.ts";
+import { openBenchSession } from "./session.ts";
 
 const warmup = 1_000;
 const blocks = 10;
 
 export async function measureSteadyState(folder: string, predictions: number): Promise<Figure[]> {
-  await using session = await openSession();
+  await using session = await openBenchSession();
   await using model = await session.load(writeWideModel(folder), { threads: 1 });
   const inputs = randomInputs(model, 0);
   const predict = async (count: number) => {

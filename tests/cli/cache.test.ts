@@ -28,6 +28,10 @@ const newFolder = () => join(temp.path, `folder-${folders++}`);
 const multifunction = resolve(import.meta.dir, "../fixtures/packages/multifunction.mlpackage");
 const stateful = resolve(import.meta.dir, "../fixtures/packages/sequence.mlpackage");
 
+// Written now, so that it has settled when its turn comes.
+const oddlyNamed = join(newFolder(), "a\u001b[2Jb.mlpackage");
+cpSync(digitsPackage, oddlyNamed, { recursive: true });
+
 /** A cache of its own, and what has to be said to use it. */
 function newCache() {
   const folder = newFolder();
@@ -328,11 +332,7 @@ describe("cache list", () => {
 
   test("shows no escapes of a model's name to the terminal", async () => {
     const { use } = newCache();
-    const folder = newFolder();
-    const path = join(folder, "a\u001b[2Jb.mlpackage");
-    mkdirSync(folder);
-    cpSync(digitsPackage, path, { recursive: true });
-    await runJson(["compile", path, ...use]);
+    await runJson(["compile", oddlyNamed, ...use]);
     const { stdout } = await run(["cache", "list", ...use]);
     expect(stdout).not.toContain("\u001b");
     expect(stdout).toContain("a\\x1b[2Jb.mlpackage");

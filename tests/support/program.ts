@@ -1,7 +1,10 @@
-// Runs coremlx as a user does: the built executable where COREMLX_BINARY names it, else the source under bun.
+// Runs coremlx as a user does: the built executable where COREMLX_BINARY names it, else the source, in the tests' own
+// process where the process is not what is tested: starting one takes ten times as long as most commands.
 
 import { expect } from "bun:test";
 import { resolve } from "node:path";
+import type { Io } from "../../src/cli/output.ts";
+import { runProgram } from "../../src/cli/program.ts";
 import { tempFolder } from "./temp.ts";
 
 const root = resolve(import.meta.dir, "../..");
@@ -29,12 +32,46 @@ export interface ProgramOptions {
   readonly timeoutMs?: number;
 }
 
-/** Starts coremlx and waits for its end. Only the variables that a program needs are passed on. */
+/** One command line of coremlx, to its end. Only the variables that a program needs are passed on. */
 export async function run(args: readonly string[], options: ProgramOptions = {}): Promise<ProgramResult> {
+  return binaryPath === undefined ? runHere(args, options) : runAlone(args, options);
+}
+
+/** The same, as a process of its own in every case. */
+export async function runAlone(
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<ProgramResult> {
   return runCommand([...coremlx, ...args], options);
 }
 
-/** The same for any command line: a shell, a tracer. */
+async function runHere(args: readonly string[], options: ProgramOptions): Promise<ProgramResult> {
+  const timeoutMs = options.timeoutMs ?? 30_000;
+  const stdout: Uint8Array[] = [];
+  const stderr: string[] = [];
+  const io: Io = {
+    cwd: options.cwd ?? root,
+    env: environment(options.env),
+    signal: new AbortController().signal,
+    holdExit() {},
+    isTerminal: { stdout: false, stderr: false },
+    stdout: (text) => stdout.push(typeof text === "string" ? new TextEncoder().encode(text) : text.slice()),
+    stderr: (text) => stderr.push(text),
+    readStdin: async () => new Blob([options.stdin ?? ""]).bytes(),
+  };
+  const tooLong = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    tooLong.reject(new Error(`coremlx ${args.join(" ")} runs longer than ${timeoutMs} ms`));
+  }, timeoutMs);
+  try {
+    const code = await Promise.race([runProgram(args, io), tooLong.promise]);
+    return { code, stdout: Buffer.concat(stdout).toString(), stderr: stderr.join("") };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The same as `runAlone` for any command line: a shell, a tracer. */
 export async function runCommand(
   words: readonly string[],
   options: ProgramOptions = {},

@@ -2,8 +2,13 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileCacheFolder, openCompileCache } from "../../../src/engines/cache.ts";
-import { fillCache, wantsFilling, worthBytes, worthMs } from "../../../src/engines/fill-cache.ts";
-import type { OnnxRuntime } from "../../../src/native/onnxruntime.ts";
+import {
+  fillCache,
+  type FillOptions,
+  wantsFilling,
+  worthBytes,
+  worthMs,
+} from "../../../src/engines/fill-cache.ts";
 import { digitsPackage } from "../../support/digits.ts";
 import { portableRuntime } from "../../support/portable.ts";
 import { sharedPath } from "../../support/shared.ts";
@@ -16,6 +21,13 @@ afterAll(() => temp[Symbol.dispose]());
 let folders = 0;
 const library = "the library of the tests";
 
+// Written now, so that they have settled when their turn comes.
+const fresh = join(temp.path, "Fresh.mlpackage");
+const refused = join(temp.path, "Refused.mlpackage");
+for (const path of [fresh, refused]) cpSync(digitsPackage, path, { recursive: true });
+const damaged = join(temp.path, "damaged.mlmodel");
+writeFileSync(damaged, "none");
+
 async function setUp() {
   const cacheDir = join(temp.path, String(folders++));
   const runtime = await portableRuntime();
@@ -24,10 +36,8 @@ async function setUp() {
   const cache = openCompileCache({ folder: compileCacheFolder(cacheDir), telemetry });
   const ask = (path = digitsPackage, { tookMs = worthMs, byteLength = worthBytes } = {}) =>
     wantsFilling(path, { cacheDir, runtime, library, tookMs, byteLength, telemetry });
-  const fill = (
-    path = digitsPackage,
-    changes: { readonly runtime?: Pick<OnnxRuntime, "createSession" | "version"> } = {},
-  ) => fillCache(path, { cache, runtime, library, ...changes });
+  const fill = (path = digitsPackage, changes: Partial<Pick<FillOptions, "runtime">> = {}) =>
+    fillCache(path, { cache, runtime, library, ...changes });
   return { cacheDir, cache, runtime, events, ask, fill };
 }
 
@@ -41,19 +51,16 @@ describe("a model that took long to load", () => {
     expect(readdirSync(join(cache.folder, "attempts"))).toEqual([]);
   });
 
-  test("a moment after it was written is compiled when it has settled", async () => {
+  test.concurrent("a moment after it was written is compiled when it has settled", async () => {
     const { cache, fill } = await setUp();
-    const path = join(temp.path, "Fresh.mlpackage");
-    cpSync(digitsPackage, path, { recursive: true });
-    expect(await fill(path)).toBe("filled");
-    expect(cache.index.lookup(path)?.digest).toMatch(/^[0-9a-f]{64}$/);
-    expect(Date.now() - statSync(path).ctimeMs).toBeGreaterThan(2_000);
+    expect(await fill(fresh)).toBe("filled");
+    expect(cache.index.lookup(fresh)?.digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(Date.now() - statSync(fresh).ctimeMs).toBeGreaterThan(2_000);
   });
 
-  test("and cannot be compiled is given up after three attempts, until it changes", async () => {
+  test.concurrent("and cannot be compiled is given up after three attempts, until it changes", async () => {
     const { runtime, events, ask, fill } = await setUp();
-    const path = join(temp.path, "Refused.mlpackage");
-    cpSync(digitsPackage, path, { recursive: true });
+    const path = refused;
     const broken = {
       version: runtime.version,
       createSession: () => {
@@ -81,7 +88,7 @@ describe("a model that took long to load", () => {
     expect(cache.list().entries.length).toBe(1);
   });
 
-  test("and is gone meanwhile, or is of no such kind, is no failure of anybody's", async () => {
+  test.concurrent("and is gone meanwhile, or is of no such kind, is no failure of anybody's", async () => {
     const { fill } = await setUp();
     expect(await fill(join(temp.path, "missing.mlpackage"))).toEqual({
       reason: "the state of its files cannot be noted",
@@ -89,8 +96,6 @@ describe("a model that took long to load", () => {
     expect(await fill(sharedPath("models/mnist-umerzia/MNISTClassifier.mlmodel"))).toEqual({
       reason: "a neuralNetworkClassifier is not compiled",
     });
-    const damaged = join(temp.path, "damaged.mlmodel");
-    writeFileSync(damaged, "none");
     expect(await fill(damaged)).toEqual({ reason: expect.stringContaining(damaged) });
   });
 
