@@ -37,6 +37,8 @@ export {
   defaultTimeoutMs,
   type ExportedFile,
   type ExportOptions,
+  type CoreLevel,
+  type HostCondition,
   type HostProfile,
   type InspectOptions,
   type Inspection,

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { f32, numbersOf } from "../core/tensor.ts";
 import { commit, version } from "../core/version.ts";
-import { describeHost, type HostProfile } from "../engines/device.ts";
+import { describeHost, type HostCondition, type HostProfile, readHostCondition } from "../engines/device.ts";
 import { freeBytes } from "../native/disk-space.ts";
 import { findOnnxRuntime } from "../native/library.ts";
 import { OnnxRuntime } from "../native/onnxruntime.ts";
@@ -24,6 +24,7 @@ export interface Check {
 export interface Diagnosis {
   readonly tool: { readonly version: string; readonly commit: string | null; readonly bun: string };
   readonly host: HostProfile;
+  readonly condition: HostCondition;
   readonly checks: readonly Check[];
   /** At least one engine runs models here. */
   readonly isUsable: boolean;
@@ -38,7 +39,7 @@ export interface DoctorOptions {
 const lowDiskBytes = 1e9;
 
 export async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
-  const host = describeHost();
+  const host = describeHost({ cacheDir: options.cacheDir });
   const portable = await checkPortable(options);
   const checks = [
     portable,
@@ -50,6 +51,7 @@ export async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
   return {
     tool: { version, commit: commit ?? null, bun: Bun.version },
     host,
+    condition: readHostCondition(),
     checks,
     isUsable: portable.status !== "missing",
   };

@@ -5,7 +5,13 @@ import { join, resolve } from "node:path";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { silent, type Telemetry } from "../core/telemetry.ts";
 import type { ThermalSource } from "../core/thermal.ts";
-import { describeHost, type HostProfile } from "../engines/device.ts";
+import {
+  describeHost,
+  type HostCondition,
+  type HostProfile,
+  identifyProcessor,
+  readHostCondition,
+} from "../engines/device.ts";
 import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
@@ -40,7 +46,7 @@ export type {
 export { defaultTimeoutMs, modelNameOf } from "./session-model.ts";
 export type { ModelState } from "./sequence/state.ts";
 
-export type { HostProfile } from "../engines/device.ts";
+export type { CoreLevel, HostCondition, HostProfile } from "../engines/device.ts";
 export type { CompiledFunction, CompileResult } from "./compile.ts";
 export type { ExportedFile, ExportOptions } from "./export.ts";
 export type { InspectOptions, Inspection } from "./inspect.ts";
@@ -202,7 +208,7 @@ export class Session implements AsyncDisposable {
   async load(path: string, options: LoadModelOptions = {}): Promise<SessionModel> {
     const engine = this.#engineOptions();
     const { instances, isolation = "worker" } = options;
-    const maximum = mostInstances(instances, describeHost());
+    const maximum = mostInstances(instances, identifyProcessor());
     const { telemetry = silent } = this.#options;
     const { resources, weight } = options;
     const claim = this.#ledger.claim({ model: modelNameOf(path), resources, weight, instances: maximum });
@@ -311,9 +317,14 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  /** This machine: its processor, memory and system. */
+  /** This machine: its model, processor, memory and system. */
   device(): HostProfile {
-    return describeHost();
+    return describeHost({ cacheDir: this.#cacheDir });
+  }
+
+  /** The state it is in: power and heat. */
+  deviceCondition(): HostCondition {
+    return readHostCondition();
   }
 
   /** Waits until the compile cache holds, as far as it can, what this session has loaded so far. */

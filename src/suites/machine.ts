@@ -2,6 +2,8 @@
 
 import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
 import { commit, version } from "../core/version.ts";
+import { describeHost, readHostCondition } from "../engines/device.ts";
+import { type DeviceResult, deviceOf } from "./device-schema.ts";
 
 export interface Environment {
   readonly tool: { readonly version: string; readonly commit: string | null; readonly bun: string };
@@ -10,6 +12,7 @@ export interface Environment {
   readonly memoryBytes: number;
   /** Programs that ran or wanted to, on average over the minute before the measurement. */
   readonly loadAverage: number;
+  readonly device: DeviceResult;
 }
 
 export function describeEnvironment(): Environment {
@@ -19,6 +22,7 @@ export function describeEnvironment(): Environment {
     cpu: { model: cpus()[0]?.model.trim() ?? "unknown", cores: availableParallelism() },
     memoryBytes: totalmem(),
     loadAverage: loadavg()[0] ?? 0,
+    device: deviceOf(describeHost(), readHostCondition()),
   };
 }
 

@@ -3,6 +3,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { CoremlxError } from "../core/errors.ts";
+import { deviceSchema } from "./device-schema.ts";
 
 const count = (description?: string) =>
   Type.Integer({ minimum: 0, ...(description === undefined ? {} : { description }) });
@@ -50,6 +51,7 @@ const environment = Type.Object(
     cpu: Type.Object({ model: Type.String(), cores: count() }, record),
     memoryBytes: count(),
     loadAverage: Type.Number({ description: "programs that ran or wanted to, in the minute before" }),
+    device: deviceSchema,
   },
   record,
 );

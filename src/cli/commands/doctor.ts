@@ -3,7 +3,8 @@
 import { resolve } from "node:path";
 import { type Diagnosis, diagnose } from "../../runtime/doctor.ts";
 import { command, engineFlags } from "../command.ts";
-import { formatBytes, type Io, painter, type Paint, plainLine, Reported, table } from "../output.ts";
+import { hostRows } from "../host-text.ts";
+import { type Io, painter, type Paint, plainLine, Reported, table } from "../output.ts";
 import { cacheDirOf } from "../session.ts";
 
 export const doctor = command({
@@ -26,17 +27,13 @@ export const doctor = command({
 
 const marks = { ok: ["green", "ok"], note: ["yellow", "note"], missing: ["red", "missing"] } as const;
 
-function print({ tool, host, checks }: Diagnosis, io: Io, paint: Paint): void {
-  const system = [host.system, `${host.platform} ${host.kernel}`, host.arch].filter(
-    (part) => part !== undefined,
-  );
+function print({ tool, host, condition, checks }: Diagnosis, io: Io, paint: Paint): void {
   const facts = [
     [
       "coremlx",
       `${tool.version}${tool.commit === null ? "" : ` (${tool.commit.slice(0, 12)})`}, Bun ${tool.bun}`,
     ],
-    ["system", `${system.join(", ")}${host.isVirtual ? ", virtual machine" : ""}`],
-    ["memory", formatBytes(host.memoryBytes)],
+    ...hostRows(host, condition),
   ];
   io.stdout(`${table(facts.map((row) => row.map(plainLine)))}\n\n`);
   const rows = checks.flatMap(({ name, status, detail, remedy }) => {

@@ -1,13 +1,7 @@
 // How many instances of one model a machine is good for, before anything is measured.
 
 import { CoremlxError } from "../../core/errors.ts";
-
-export interface InstanceRange {
-  /** Where nobody says. */
-  readonly usual: number;
-  /** Where a search for the best number ends. */
-  readonly most: number;
-}
+import { isVirtualBrand, parseChip, type PoolDefaults, poolDefaultsOf } from "../../engines/device/chips.ts";
 
 /** "auto": found by measurement. */
 export type InstanceCount = number | "auto";
@@ -36,13 +30,13 @@ export function mostInstances(asked: InstanceCount | undefined, machine: Machine
 }
 
 /** By chip on a Mac, by cores elsewhere. More predictions in flight than that are seldom more throughput. */
-export function rangeFor({ platform, cpu, cores }: Machine): InstanceRange {
+export function rangeFor({ platform, cpu, cores }: Machine): PoolDefaults {
   if (platform !== "darwin") {
     const count = Math.min(Math.max(cores, 1), mostOnCores);
     return { usual: count, most: count };
   }
-  // "Apple M4 Pro"; "Apple M1 (Virtual)" has no Neural Engine.
-  const generation = /^Apple M(\d+)(?!.*Virtual)/.exec(cpu)?.[1];
-  if (generation === undefined) return { usual: 1, most: 1 };
-  return Number(generation) < 3 ? { usual: 2, most: 3 } : { usual: 3, most: 4 };
+  const chip = parseChip(cpu);
+  // "Apple M1 (Virtual)" has no Neural Engine.
+  if (chip === undefined || isVirtualBrand(cpu)) return { usual: 1, most: 1 };
+  return poolDefaultsOf(chip);
 }
