@@ -129,6 +129,12 @@ export const engineFlags = {
     description: "ONNX Runtime library to use in place of the built-in one",
     isTrusted: true,
   },
+  coreml: {
+    type: "string",
+    valueHint: "FILE",
+    description: "libcoremlx to use; on Linux it is a stand-in for tests",
+    isTrusted: true,
+  },
   "cache-dir": {
     type: "string",
     valueHint: "DIR",

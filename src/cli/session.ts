@@ -11,6 +11,7 @@ import type { Io } from "./output.ts";
 export interface SessionFlags {
   readonly engine: string;
   readonly onnxruntime: string | undefined;
+  readonly coreml: string | undefined;
   readonly "cache-dir": string | undefined;
   readonly cache: boolean;
 }
@@ -25,6 +26,7 @@ export async function openCliSession(flags: SessionFlags, io: Io, logger: Logger
   return openSession({
     engine: flags.engine,
     onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
+    coremlPath: flags.coreml === undefined ? undefined : resolve(io.cwd, flags.coreml),
     cacheDir: cacheDirOf(flags["cache-dir"], io),
     cache: flags.cache,
     telemetry: telemetryOf(logger),

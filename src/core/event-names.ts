@@ -27,6 +27,14 @@ export const eventTable = {
       loadMs: "making it ready",
     },
   },
+  "device chosen": {
+    help: "Core ML may use these devices for a model, as a measurement says",
+    fields: {
+      device: "that it may use",
+      reason: "what each choice took",
+      cache: "warm: measured before; cold",
+    },
+  },
   "model not loaded": {
     help: "A model could not be loaded",
     fields: { model, code: "of the error", reason: "why" },

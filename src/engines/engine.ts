@@ -4,7 +4,8 @@ import type { FunctionDescription, ModelDescription } from "../core/model.ts";
 import type { FeatureValues, Tensor } from "../core/tensor.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import type { Model } from "../formats/model.ts";
-import type { Lowered } from "../lowering/lower.ts";
+import type { Lowered, Port } from "../lowering/lower.ts";
+import type { ComputePlan } from "./compute-plan.ts";
 
 export type EngineName = "coreml" | "portable";
 export type DeviceRequest = "auto" | "cpu" | "gpu" | "ane" | "all";
@@ -17,6 +18,8 @@ export interface LoadOptions {
   readonly threads?: number | undefined;
   readonly telemetry?: Telemetry | undefined;
 }
+
+export type PlanOptions = Pick<LoadOptions, "functionName" | "device">;
 
 export interface LoadCompiledOptions extends LoadOptions {
   readonly withDigest?: boolean | undefined;
@@ -42,6 +45,8 @@ export interface CompiledModel extends AsyncDisposable {
 
 export interface Engine extends AsyncDisposable {
   readonly name: EngineName;
+  /** Each thread loads a model for itself, for one that is loaded does one thing at a time. Default: threads share it. */
+  readonly loadsPerThread?: boolean | undefined;
   /** "ONNX Runtime 1.27.0", "Core ML 9 (25A123)". */
   readonly version: string;
   /** Borrows the model: it must stay open until the loaded model is disposed. */
@@ -56,10 +61,22 @@ export interface Engine extends AsyncDisposable {
    * in no time; engines that keep nothing leave it out.
    */
   wantsCompiling?(path: string, options: WantsCompilingOptions): boolean;
+  /** Where the model's operations would run. Engines that cannot tell leave it out. */
+  plan?(model: Model, options?: PlanOptions): Promise<ComputePlan>;
+}
+
+export interface FeaturePort extends Port {
+  /** A picture goes through as it is, not as planes. */
+  readonly isWhole?: boolean | undefined;
 }
 
 /** The graph's inputs, outputs and states, and the features they carry. Plain data. */
-export type GraphPorts = Omit<Lowered, "graph">;
+export interface GraphPorts extends Omit<Lowered, "graph" | "inputs" | "outputs"> {
+  readonly inputs: readonly FeaturePort[];
+  readonly outputs: readonly FeaturePort[];
+  /** Results are features already, also those that are no tensors; optional inputs may be left out. */
+  readonly carriesFeatures?: boolean | undefined;
+}
 
 /** A loaded graph as another thread may borrow it: plain numbers, good until its owner disposes it. */
 export interface GraphShare {
@@ -67,22 +84,27 @@ export interface GraphShare {
   readonly libraryPath: string;
 }
 
-/** Ends the run under way, from any thread of this process: plain numbers, good until the graph is disposed. */
-export interface CancelHandle {
-  readonly runOptions: number;
-  readonly setTerminate: number;
-  readonly unsetTerminate: number;
-}
+/** Ends the run under way, from any thread of this process: plain data, good until the graph or model is disposed. */
+export type CancelHandle =
+  | {
+      readonly kind: "ort";
+      readonly runOptions: number;
+      readonly setTerminate: number;
+      readonly unsetTerminate: number;
+    }
+  | { readonly kind: "coreml"; readonly libraryPath: string; readonly canceller: number };
 
 /** A model that is one graph of tensors: what the runtime runs without copies. */
 export interface LoadedGraph extends Disposable {
-  readonly share: GraphShare;
-  readonly cancel: CancelHandle;
+  /** `undefined`: other threads load it for themselves. */
+  readonly share: GraphShare | undefined;
+  /** `undefined`: a run ends when the engine has. */
+  readonly cancel: CancelHandle | undefined;
   /**
    * Blocks until the results are there. Results named in `outputs` are written there, the others come back in memory of
    * their own. Throws BAD_INPUT, INTERRUPTED after a cancel, NATIVE.
    */
-  run(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor>;
+  run(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): FeatureValues;
 }
 
 /** One state of a stateful model: zero at creation, changed by every prediction it is given to. Never shared between sequences. */
@@ -97,12 +119,16 @@ export interface PredictOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default for a stateful model: a fresh zero state for this one call. */
   readonly state?: State | undefined;
+  /** Ends the call, where the engine can end one that is under way. Default: none. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface LoadedModel extends AsyncDisposable {
   readonly function: FunctionDescription;
-  /** The device that really runs it: "cpu" on portable. */
+  /** The device that really runs it: "cpu" on portable; on Core ML what it may use. */
   readonly device: string;
+  /** Ends a `predict` of another thread, where the engine can. */
+  readonly cancel?: CancelHandle | undefined;
   /** Time it took to translate it for the engine; 0 where that had been done before. */
   readonly compileMs: number;
   /** `undefined`: the model is more than one graph (a pipeline), and only `predict` runs it. Owned by the model. */

@@ -3,13 +3,20 @@
 import type { DType } from "../core/dtype.ts";
 import { CoremlxError } from "../core/errors.ts";
 import type { FeatureDescription, FunctionDescription } from "../core/model.ts";
-import { type FeatureValue, type FeatureValues, numbersOf, type Tensor } from "../core/tensor.ts";
+import { type FeatureValue, type FeatureValues, isTensor, numbersOf, type Tensor } from "../core/tensor.ts";
 import type { LoweredClassifier, Port } from "../lowering/lower.ts";
-import type { GraphPorts } from "./engine.ts";
-import { decodeFeature, defaultFeature, encodeFeature, type InputMemory } from "./features.ts";
+import type { FeaturePort, GraphPorts } from "./engine.ts";
+import {
+  convertElements,
+  decodeFeature,
+  defaultFeature,
+  encodeFeature,
+  type InputMemory,
+  isOfKind,
+} from "./features.ts";
 
 interface InputRow {
-  readonly port: Port;
+  readonly port: FeaturePort;
   readonly description: FeatureDescription;
 }
 
@@ -21,7 +28,7 @@ export interface ResultPlace {
 
 type OutputRow =
   | { readonly kind: "port"; readonly description: FeatureDescription; readonly port: Port }
-  | { readonly kind: "label" | "probabilities"; readonly description: FeatureDescription };
+  | { readonly kind: "label" | "probabilities" | "ready"; readonly description: FeatureDescription };
 
 /** Built once for a loaded function. Throws BAD_MODEL where interface and program contradict each other. */
 export class FeaturePlan {
@@ -47,6 +54,7 @@ export class FeaturePlan {
     const tensors = new Map<string, Tensor>();
     for (const { port, description } of this.#inputs) {
       const value = inputs.get(port.feature);
+      if (value === undefined && description.isOptional && this.ports.carriesFeatures) continue;
       tensors.set(
         port.name,
         value === undefined ? missing(description, port) : encodeFeature(description, value, port, memory),
@@ -56,13 +64,16 @@ export class FeaturePlan {
   }
 
   /** The graph's results as features. They may share memory with `results`. */
-  decode(results: ReadonlyMap<string, Tensor>): Map<string, FeatureValue> {
+  decode(results: FeatureValues): Map<string, FeatureValue> {
     const { classifier } = this.ports;
-    const classified = classifier && classifyResult(classifier, take(results, classifier.probabilities));
+    const classified =
+      classifier && classifyResult(classifier, takeTensor(results, classifier.probabilities));
     const values = new Map<string, FeatureValue>();
     for (const row of this.#outputs) {
       const { name, type } = row.description;
-      if (row.kind === "port") values.set(name, decodeFeature(name, type, take(results, row.port.name)));
+      if (row.kind === "ready") values.set(name, takeReady(results, row.description));
+      else if (row.kind === "port")
+        values.set(name, decodeFeature(name, type, takeTensor(results, row.port.name)));
       else if (classified)
         values.set(name, row.kind === "label" ? classified.label : classified.probabilities);
     }
@@ -87,8 +98,12 @@ function inputNamed(description: FunctionDescription, feature: string): FeatureD
   throw new CoremlxError("BAD_MODEL", `Cannot run: the program's input "${feature}" is not in the interface`);
 }
 
-function outputRow(description: FeatureDescription, { outputs, classifier }: GraphPorts): OutputRow {
+function outputRow(
+  description: FeatureDescription,
+  { outputs, classifier, carriesFeatures }: GraphPorts,
+): OutputRow {
   const { name, type } = description;
+  if (carriesFeatures) return { kind: "ready", description };
   const port = outputs.find((candidate) => candidate.feature === name);
   if (port) return { kind: "port", description, port };
   if (classifier) {
@@ -138,8 +153,22 @@ function isStrings(labels: readonly string[] | readonly bigint[]): labels is rea
   return typeof labels[0] === "string";
 }
 
-function take(results: ReadonlyMap<string, Tensor>, name: string): Tensor {
+function takeTensor(results: FeatureValues, name: string): Tensor {
   const tensor = results.get(name);
-  if (tensor) return tensor;
+  if (tensor !== undefined && isTensor(tensor)) return tensor;
   throw new CoremlxError("INTERNAL", `ONNX Runtime gave no "${name}"`);
+}
+
+/** Arrays in the declared element type; everything else is what the engine made of it. */
+function takeReady(results: FeatureValues, { name, type }: FeatureDescription): FeatureValue {
+  const value = results.get(name);
+  if (value === undefined || !isOfKind(value, type))
+    throw new CoremlxError(
+      "NATIVE",
+      `The engine gave ${value === undefined ? "no" : "another kind of"} "${name}"`,
+      {
+        details: { name },
+      },
+    );
+  return isTensor(value) && type.kind === "multiArray" ? convertElements(value, type.dtype) : value;
 }

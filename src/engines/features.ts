@@ -30,6 +30,8 @@ export interface GraphPort {
   readonly dtype: DType;
   /** Known axes are numbers. `undefined`: not even the rank is known. */
   readonly shape: readonly (number | string)[] | undefined;
+  /** It takes a picture as it is; default: as planes. */
+  readonly isWhole?: boolean | undefined;
 }
 
 /** Where the tensors that a graph reads shall lie. */
@@ -61,6 +63,7 @@ export function encodeFeature(
     case "image": {
       const tensor = requireTensor(name, value);
       checkPicture(name, tensor, type);
+      if (port.isWhole) return place(tensor, tensor.dtype, memory);
       return pictureToPlanes(tensor, type.colorSpace, port.dtype, memory);
     }
     case "double":
@@ -100,6 +103,27 @@ export function decodeFeature(name: string, type: FeatureType, tensor: Tensor): 
       return BigInt(Math.trunc(numbersOf(tensor)[0] ?? refuseOutput(name, "no element")));
     default:
       return refuseOutput(name, `an array where a ${type.kind} is declared`);
+  }
+}
+
+/** Whether a value is what a feature of that type holds. */
+export function isOfKind(value: FeatureValue, type: FeatureType): boolean {
+  switch (type.kind) {
+    case "multiArray":
+    case "image":
+      return isTensor(value);
+    case "int64":
+      return typeof value === "bigint";
+    case "double":
+      return typeof value === "number";
+    case "string":
+      return typeof value === "string";
+    case "dictionary":
+      return value instanceof Map;
+    case "sequence":
+      return Array.isArray(value);
+    case "state":
+      return false;
   }
 }
 

@@ -269,7 +269,7 @@ export async function compileInto(
   const { model, functionName, snapshot } = source;
   const [{ compileBody }, { findFunction }] = await Promise.all([
     import("./cache/compile.ts"),
-    import("./portable.ts"),
+    import("./find-function.ts"),
   ]);
   const body = compileBody(model.body, findFunction(model, functionName), {
     runtime: options.runtime,

@@ -17,7 +17,7 @@ export class OrtGraph implements LoadedGraph {
     return this.#session.handle;
   }
   get cancel(): CancelHandle {
-    return this.#session.terminateHandle;
+    return { kind: "ort", ...this.#session.terminateHandle };
   }
 
   run(

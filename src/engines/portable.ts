@@ -10,6 +10,7 @@ import type { Precision } from "../lowering/scope.ts";
 import { compileCacheFolder, tryOpenCompileCache } from "./cache.ts";
 import { identifyLibrary } from "./cache/key.ts";
 import { wantsFilling } from "./fill-cache.ts";
+import { findFunction } from "./find-function.ts";
 import { loadCompiled } from "./load-file.ts";
 import type {
   CompiledModel,
@@ -127,18 +128,6 @@ async function loadStages(
     for (const stage of loaded) await stage[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** The description of a function by name, or of the default one. Throws NOT_FOUND with the names there are. */
-export function findFunction(model: Model, name: string | undefined): FunctionDescription {
-  const { functions, defaultFunction } = model.description;
-  const wanted = name ?? defaultFunction;
-  const found = functions.find((candidate) => candidate.name === wanted);
-  if (found) return found;
-  const names = functions.map((candidate) => `"${candidate.name}"`).join(", ");
-  throw new CoremlxError("NOT_FOUND", `Cannot find function "${wanted}" in ${model.path}: it has ${names}`, {
-    details: { function: wanted, functions: functions.map((candidate) => candidate.name) },
-  });
 }
 
 /** The function of a pipeline's stage, which has one. */

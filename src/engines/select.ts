@@ -9,6 +9,8 @@ export interface EngineOptions {
   readonly engine: string;
   /** ONNX Runtime library to use in place of the built-in one. */
   readonly onnxruntimePath?: string | undefined;
+  /** libcoremlx to use in place of the built-in one. On Linux it is a stand-in, for tests. */
+  readonly coremlPath?: string | undefined;
   /** Where extracted libraries are kept. */
   readonly cacheDir: string;
   readonly precision?: "float32" | "model" | undefined;
@@ -20,12 +22,16 @@ export interface EngineOptions {
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   switch (options.engine) {
     case "auto":
+      return (process.platform === "darwin" ? await tryCoreml(options) : undefined) ?? openPortable(options);
     case "portable":
       return openPortable(options);
-    case "coreml":
+    case "coreml": {
+      const engine = await tryCoreml(options);
+      if (engine) return engine;
       throw new CoremlxError("UNSUPPORTED", `Cannot use the Core ML engine: ${whyNoCoreml()}`, {
         hint: "Use --engine portable, which runs the same files here",
       });
+    }
     default:
       throw new CoremlxError("USAGE", `Unknown engine "${options.engine}": use auto, coreml or portable`);
   }
@@ -35,6 +41,18 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 export async function borrowGraph(share: GraphShare): Promise<LoadedGraph> {
   const { borrowOrtGraph } = await import("./ort-graph.ts");
   return borrowOrtGraph(share);
+}
+
+/** `undefined` where there is no library for it. Throws NATIVE or BAD_INPUT for one that cannot be used. */
+async function tryCoreml({ coremlPath, cacheDir, cache = true }: EngineOptions): Promise<Engine | undefined> {
+  const { locateCoreml } = await import("../native/coreml-library.ts");
+  const path = locateCoreml({ path: coremlPath });
+  if (path === undefined) return undefined;
+  const [{ CoremlEngine }, { CoremlLibrary }] = await Promise.all([
+    import("./coreml.ts"),
+    import("../native/coreml.ts"),
+  ]);
+  return new CoremlEngine({ library: CoremlLibrary.open(path), cacheDir: cache ? cacheDir : undefined });
 }
 
 async function openPortable(options: EngineOptions): Promise<Engine> {

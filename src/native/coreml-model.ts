@@ -180,8 +180,20 @@ export class CoremlState implements Disposable {
   }
 }
 
+/** The compute plan of a compiled model, as JSON: see cmlx_plan_read in coremlx.h. Blocks. */
+export function readPlanText(library: CoremlLibrary, path: string, options: CoremlLoadOptions): string {
+  const { functions, errorSlot } = library;
+  const loading = loadOptionsOf(options);
+  const cPath = cString(path);
+  const text = library.takeText(
+    (out) => functions.cmlx_plan_read(addressOf(cPath), loading.struct.address, null, out, errorSlot.address),
+    "plan the model",
+  );
+  return text;
+}
+
 /** A cmlx_load_options; the texts it points at must live as long. */
-export function loadOptionsOf({ units, functionName, displayName }: CoremlLoadOptions): {
+function loadOptionsOf({ units, functionName, displayName }: CoremlLoadOptions): {
   readonly struct: StructArray<"cmlx_load_options">;
   readonly texts: readonly Uint8Array<ArrayBuffer>[];
 } {

@@ -2,7 +2,8 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
-import { findFunction, programFunction } from "../engines/portable.ts";
+import { findFunction } from "../engines/find-function.ts";
+import { programFunction } from "../engines/portable.ts";
 import { openModel } from "../formats/open.ts";
 import { lower } from "../lowering/lower.ts";
 import { makeFolder, writeFileWhole } from "../native/write-file.ts";

@@ -1,6 +1,10 @@
 // Everything a model's file says, without loading it into an engine.
 
+import { CoremlxError } from "../core/errors.ts";
 import type { ModelDescription } from "../core/model.ts";
+import type { ComputePlan } from "../engines/compute-plan.ts";
+import type { PlanOptions } from "../engines/engine.ts";
+import { type EngineOptions, openEngine } from "../engines/select.ts";
 import type { MilBlock, MilOp, MilProgram, MilType } from "../formats/mil.ts";
 import type { Model, ModelBody, WeightSummary } from "../formats/model.ts";
 import { computeDigest, openModel } from "../formats/open.ts";
@@ -10,6 +14,8 @@ import { milOps } from "../lowering/registry.ts";
 export interface InspectOptions {
   readonly withOps?: boolean | undefined;
   readonly withDigest?: boolean | undefined;
+  /** Also asks this engine where the operations would run; blocks for as long as it takes to compile the model. */
+  readonly plan?: (PlanOptions & { readonly engine: EngineOptions }) | undefined;
 }
 
 export interface OpCount {
@@ -44,6 +50,8 @@ export interface Inspection {
   readonly operations: readonly OperationRow[] | undefined;
   readonly engines: Readonly<Record<"coreml" | "portable", EngineSupport>>;
   readonly warnings: readonly string[];
+  /** Where it was asked for. */
+  readonly plan?: ComputePlan;
 }
 
 /** Errors: BAD_MODEL with the reason, for anything that is no model. */
@@ -64,7 +72,23 @@ export async function inspectModel(path: string, options: InspectOptions = {}): 
       portable: portableSupport(model.body, model.description.kind, ops),
     },
     warnings: warningsOf(model.body),
+    ...(options.plan && { plan: await planModel(model, options.plan) }),
   };
+}
+
+async function planModel(
+  model: Model,
+  { engine: options, ...wanted }: NonNullable<InspectOptions["plan"]>,
+): Promise<ComputePlan> {
+  await using engine = await openEngine(options);
+  if (engine.plan) return await engine.plan(model, wanted);
+  throw new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot plan the model: the ${engine.name} engine runs all of it on the CPU`,
+    {
+      hint: "Use --engine coreml on a Mac",
+    },
+  );
 }
 
 function sumOps(model: Model): readonly OpCount[] {

@@ -60,6 +60,8 @@ export interface SessionOptions {
   /** "auto" (default), "coreml" or "portable". */
   readonly engine?: string | undefined;
   readonly onnxruntimePath?: string | undefined;
+  /** libcoremlx to use in place of the built-in one. On Linux it is a stand-in, for tests. */
+  readonly coremlPath?: string | undefined;
   /** Default: the user's cache folder. */
   readonly cacheDir?: string | undefined;
   readonly precision?: "float32" | "model" | undefined;
@@ -376,8 +378,8 @@ export class Session implements AsyncDisposable {
   }
 
   #engineOptions(): EngineOptions {
-    const { engine = "auto", onnxruntimePath, precision, cache } = this.#options;
-    return { engine, onnxruntimePath, cacheDir: this.#cacheDir, precision, cache };
+    const { engine = "auto", onnxruntimePath, coremlPath, precision, cache } = this.#options;
+    return { engine, onnxruntimePath, coremlPath, cacheDir: this.#cacheDir, precision, cache };
   }
 
   get #cacheDir(): string {

@@ -70,19 +70,22 @@ describe("a setting", () => {
 });
 
 describe("a project file, which may come with somebody's model", () => {
-  test.concurrent.each(["output-dir", "output", "cache-dir", "onnxruntime"])("cannot set %s", async (key) => {
-    using place = settle(`${key} = "/tmp/x"\n`);
-    await expectFailure(
-      ["infer", digitsPackage],
-      {
-        exit: 2,
-        code: "USAGE",
-        message: `Cannot use "${key}" from coremlx.toml: a project file may not set it`,
-        hint: `Use --${key}, COREMLX_${key.toUpperCase().replaceAll("-", "_")} or your own configuration file`,
-      },
-      place.options,
-    );
-  });
+  test.concurrent.each(["output-dir", "output", "cache-dir", "onnxruntime", "coreml"])(
+    "cannot set %s",
+    async (key) => {
+      using place = settle(`${key} = "/tmp/x"\n`);
+      await expectFailure(
+        ["infer", digitsPackage],
+        {
+          exit: 2,
+          code: "USAGE",
+          message: `Cannot use "${key}" from coremlx.toml: a project file may not set it`,
+          hint: `Use --${key}, COREMLX_${key.toUpperCase().replaceAll("-", "_")} or your own configuration file`,
+        },
+        place.options,
+      );
+    },
+  );
 
   test.concurrent("with a setting that its command does not have is refused, with the one that was meant", async () => {
     using place = settle('[infer]\ntimeuot = "1s"\n');

@@ -13,7 +13,7 @@ import {
 import type { Engine, LoadedModel, LoadOptions, PredictOptions, State } from "../../src/engines/engine.ts";
 import { brokenSurfaces } from "../../src/engines/surface-error.ts";
 import { encodeFeature } from "../../src/engines/features.ts";
-import { findFunction } from "../../src/engines/portable.ts";
+import { findFunction } from "../../src/engines/find-function.ts";
 import type { Model } from "../../src/formats/model.ts";
 
 /** What to do in place of answering, or to the answer. */

@@ -1,11 +1,24 @@
 // coremlx inspect: what a model takes, gives, remembers and is made of, and which engine can run it.
 
+import { resolve } from "node:path";
 import type { FeatureDescription, FunctionDescription } from "../../core/model.ts";
 import { describeType } from "../../codecs/convert.ts";
-import { type Inspection, inspectModel } from "../../runtime/inspect.ts";
-import { command } from "../command.ts";
-import { formatBytes, type Paint, painter, plain, plainLine, table, unlessInterrupted } from "../output.ts";
+import { type InspectOptions, type Inspection, inspectModel } from "../../runtime/inspect.ts";
+import type { DeviceRequest } from "../../engines/engine.ts";
+import { command, engineFlags } from "../command.ts";
+import {
+  formatBytes,
+  type Io,
+  type Paint,
+  painter,
+  plain,
+  plainLine,
+  table,
+  unlessInterrupted,
+} from "../output.ts";
 import { findModel } from "../paths.ts";
+import { describePlan } from "../plan-text.ts";
+import { cacheDirOf, type SessionFlags } from "../session.ts";
 
 export const inspect = command({
   meta: { name: "inspect", description: "Show what a model takes, gives and is made of" },
@@ -13,6 +26,11 @@ export const inspect = command({
   flags: {
     ops: { type: "boolean", description: "list every op in execution order" },
     digest: { type: "boolean", description: "compute the SHA-256 of the model's files" },
+    plan: { type: "boolean", description: "ask Core ML where each op would run (on a Mac)" },
+    device: { ...engineFlags.device, description: "where it may run, for --plan" },
+    function: { ...engineFlags.function, description: "function of a multifunction model, for --plan" },
+    coreml: engineFlags.coreml,
+    "cache-dir": engineFlags["cache-dir"],
   },
   examples: [
     "coremlx inspect examples/digits/Digits.mlpackage",
@@ -21,12 +39,34 @@ export const inspect = command({
   ],
   async run({ flags, positionals, io }) {
     const [path = ""] = positionals;
-    const options = { withOps: flags.ops, withDigest: flags.digest || flags.json };
+    const options = {
+      withOps: flags.ops,
+      withDigest: flags.digest || flags.json,
+      plan: flags.plan ? planOptions(flags, io) : undefined,
+    };
     const inspection = await unlessInterrupted(inspectModel(findModel(path, io.cwd), options), io.signal);
     if (flags.json) io.stdout(`${JSON.stringify({ schemaVersion: 1, ...inspection }, jsonReplacer)}\n`);
     else io.stdout(`${describe(inspection, painter(io, flags.color, "stdout"))}\n`);
   },
 });
+
+function planOptions(
+  flags: Pick<SessionFlags, "coreml" | "cache-dir"> & {
+    readonly device: DeviceRequest;
+    readonly function: string | undefined;
+  },
+  io: Io,
+): NonNullable<InspectOptions["plan"]> {
+  return {
+    functionName: flags.function,
+    device: flags.device,
+    engine: {
+      engine: "coreml",
+      coremlPath: flags.coreml === undefined ? undefined : resolve(io.cwd, flags.coreml),
+      cacheDir: cacheDirOf(flags["cache-dir"], io),
+    },
+  };
+}
 
 function describe(inspection: Inspection, paint: Paint): string {
   const { description, path, container, byteLength, digest } = inspection;
@@ -47,6 +87,7 @@ function describe(inspection: Inspection, paint: Paint): string {
   for (const fn of description.functions) sections.push(describeFunction(fn, inspection, paint));
   if (inspection.weights.length > 0) sections.push(describeWeights(inspection, paint));
   if (inspection.ops.length > 0) sections.push(describeOps(inspection, paint));
+  if (inspection.plan) sections.push(describePlan(inspection.plan, paint));
   sections.push(describeEngines(inspection, paint));
   for (const warning of inspection.warnings)
     sections.push(`${paint("yellow", "note:")} ${plainLine(warning)}`);

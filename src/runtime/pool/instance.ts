@@ -1,9 +1,9 @@
 // Our side of one worker or child process: requests and their answers, and an end that cannot hang.
 
 import { CoremlxError } from "../../core/errors.ts";
-import { isSameShape, type Tensor } from "../../core/tensor.ts";
+import { type FeatureValues, isSameShape } from "../../core/tensor.ts";
+import { cancelRun, forgetCancel } from "../../engines/cancel.ts";
 import type { CancelHandle } from "../../engines/engine.ts";
-import { clearTerminate, setTerminate } from "../../native/onnxruntime.ts";
 import { type Channel, type Isolation, openChannel } from "../worker/channel.ts";
 import { runCopies } from "../worker/copied-run.ts";
 import { mostTensors } from "../worker/mailbox.ts";
@@ -87,20 +87,20 @@ export class Instance implements AsyncDisposable {
     return this.call({ type: "run", inputs, outputs });
   }
 
-  /** How a run of this instance is ended from outside; set once the worker has a graph. */
-  allowCancel(handle: CancelHandle): void {
+  /** How a run of this instance is ended from outside, if it can be; set once the worker has a model. */
+  allowCancel(handle: CancelHandle | undefined): void {
     this.#cancel = handle;
   }
 
   /** Before a run that may be cancelled: a cancel that came too late for the last one is forgotten. */
   prepareRun(): void {
-    if (this.#cancel) clearTerminate(this.#cancel);
+    if (this.#cancel) forgetCancel(this.#cancel);
   }
 
   /** Asks the run under way to end at its next step. Gives false where nothing can be asked. */
   cancel(): boolean {
     if (this.#cancel === undefined || this.#ended) return false;
-    setTerminate(this.#cancel);
+    cancelRun(this.#cancel);
     return true;
   }
 
@@ -195,7 +195,7 @@ function modelIsClosed(): CoremlxError {
   return new CoremlxError("UNAVAILABLE", "The model is closed");
 }
 
-const noResults: ReadonlyMap<string, Tensor> = new Map();
+const noResults: FeatureValues = new Map();
 
 /** The same names, types, shapes and sizes in the same order: the worker is told nothing but addresses. */
 function areAlike(these: readonly SharedTensor[], those: readonly SharedTensor[]): boolean {

@@ -2,6 +2,7 @@
 
 import { CoremlxError } from "../../core/errors.ts";
 import type { RecycleReason } from "../../core/meter-names.ts";
+import { isSurfaceError } from "../../engines/surface-error.ts";
 import { interrupted } from "./deadline.ts";
 import { Generation } from "./generation.ts";
 import { IdleInstances } from "./idle-instances.ts";
@@ -367,16 +368,29 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       this.#giveUp(instance);
       if (instance.isKillable) grant?.end();
     }, this.#options.hangMs);
-    const settled = () => {
+    const settle = (isSpent: boolean) => {
       clearTimeout(timer);
       onOver();
       if (!isHung) {
         this.#draining.delete(instance);
-        this.#takeBack(instance);
+        if (isSpent) this.#replaceSpent(instance);
+        else this.#takeBack(instance);
       } else if (!instance.isKillable) this.#welcomeBack(instance);
       grant?.end();
     };
-    call.then(settled, settled);
+    call.then(
+      () => settle(false),
+      (error: unknown) => settle(isSurfaceError(error)),
+    );
+  }
+
+  /** Its engine gave a call up that still holds the model: it answers, and would refuse every further call. */
+  #replaceSpent(instance: I): void {
+    if (this.#generation.owner !== undefined || !this.#alive.has(instance)) return this.#takeBack(instance);
+    this.#alive.delete(instance);
+    this.#journal.poisoned(instance, this.#hung.size);
+    this.#dismiss(instance);
+    this.#grow();
   }
 
   #giveUp(instance: I): void {

@@ -2,7 +2,7 @@
 // loaded once more when all of them are to go.
 
 import { CoremlxError } from "../../core/errors.ts";
-import type { LoadedGraph } from "../../engines/engine.ts";
+import type { GraphShare, LoadedGraph } from "../../engines/engine.ts";
 import { borrowGraph } from "../../engines/select.ts";
 import type { Isolation } from "../worker/channel.ts";
 import type { LoadReply, LoadRequest, SharedGraph } from "../worker/protocol.ts";
@@ -45,7 +45,7 @@ export class ModelSource {
 
   /** Each instance has loaded the model for itself. */
   get areIndependent(): boolean {
-    return !this.source.first.sharesMemory;
+    return !this.source.first.sharesMemory || this.reply.loadsPerThread;
   }
 
   /** Instances like those of `source`, over a load of their own. Throws BAD_MODEL when the file is another one by now. */
@@ -58,29 +58,36 @@ export class ModelSource {
     if (this.areIndependent || this.#graph === undefined) return undefined;
     return async () => {
       const graph = this.#graph;
-      if (graph) return borrowGraph(graph.share);
+      if (graph?.share) return borrowGraph(graph.share);
       throw new CoremlxError("INTERNAL", "Cannot join a graph: the model has none any more");
     };
   }
 
-  #sourceOf(first: Instance, { graph }: LoadReply): InstanceSource<Instance> {
+  #sourceOf(first: Instance, reply: LoadReply): InstanceSource<Instance> {
+    const { graph, loadsPerThread } = reply;
     this.#graph = graph;
-    if (!first.sharesMemory) {
+    this.#allowCancel(first, reply);
+    if (!first.sharesMemory || loadsPerThread) {
       return {
         first,
         create: () =>
           this.#start(async (instance) => {
-            await this.#loadAgain(instance);
+            this.#allowCancel(instance, await this.#loadAgain(instance));
             return instance;
           }),
       };
     }
-    if (graph === undefined) return { first, create: undefined };
-    first.allowCancel(graph.cancel);
-    return { first, create: () => this.#start((instance) => this.#join(instance, graph)) };
+    const share = graph?.share;
+    if (share === undefined) return { first, create: undefined };
+    return { first, create: () => this.#start((instance) => this.#join(instance, share)) };
   }
 
-  async #join(instance: Instance, { share }: SharedGraph): Promise<Instance> {
+  /** By plain data of this process: not for an instance in another one. */
+  #allowCancel(instance: Instance, { graph, cancel }: LoadReply): void {
+    if (instance.sharesMemory) instance.allowCancel(graph === undefined ? cancel : graph.cancel);
+  }
+
+  async #join(instance: Instance, share: GraphShare): Promise<Instance> {
     instance.allowCancel(await instance.call({ type: "adopt", share }));
     return instance;
   }

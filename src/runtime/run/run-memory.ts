@@ -2,7 +2,7 @@
 
 import type { DType } from "../../core/dtype.ts";
 import { CoremlxError } from "../../core/errors.ts";
-import type { FeatureValues, Tensor } from "../../core/tensor.ts";
+import type { FeatureValue, FeatureValues, Tensor } from "../../core/tensor.ts";
 import type { FeaturePlan } from "../../engines/feature-plan.ts";
 import { addressOf, allocate, canLend, stableByteLength } from "../../native/memory.ts";
 import { type BufferLease, type BufferPool, checkByteLength } from "../buffers/buffer-pool.ts";
@@ -91,7 +91,7 @@ export class RunMemory implements Disposable {
    * All results by name: those that found their place, and those that came back. Throws BAD_INPUT where a caller's memory
    * went elsewhere during the run, for nobody knows what the engine has read.
    */
-  collect(results: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  collect(results: FeatureValues): Map<string, FeatureValue> {
     for (const { name, bytes } of this.#others) if (bytes.buffer.detached) throw wasTransferred(name);
     const all = new Map(results);
     for (const [name, tensor] of this.#owned) all.set(name, tensor);

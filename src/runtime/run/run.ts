@@ -86,14 +86,20 @@ export async function runFeatures(
   lease: InstanceLease<Instance>,
   { description, inputs, patience }: FeatureRun,
 ): Promise<Run> {
-  const call = lease.instance.call({ type: "predict", inputs });
+  const { instance } = lease;
+  instance.prepareRun();
+  const timeoutMs = Number.isFinite(patience.deadline) ? patience.deadline - performance.now() : undefined;
+  const call = instance.call({ type: "predict", inputs, timeoutMs });
   try {
     const { outputs, runMs } = await within(call, "predict", patience);
     checkOutputs(description, outputs);
     lease[Symbol.dispose]();
     return { ...unpooled, outputs, inputMs: 0, runMs };
   } catch (error) {
-    if (isGivenUp(error)) lease.abandon(call, () => {});
+    if (isGivenUp(error)) {
+      instance.cancel();
+      lease.abandon(call, () => {});
+    }
     throw error;
   }
 }

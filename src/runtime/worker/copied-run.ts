@@ -1,6 +1,6 @@
 // A run in a process of its own: the tensors travel, and results are put where they belong.
 
-import type { Tensor } from "../../core/tensor.ts";
+import { isTensor, type Tensor } from "../../core/tensor.ts";
 import { MemoryViews } from "../../native/memory.ts";
 import type { RunCopiesRequest, RunReply, SharedTensor } from "./protocol.ts";
 
@@ -19,7 +19,7 @@ export async function runCopies(
   const rest = new Map(results);
   for (const output of outputs) {
     const result = rest.get(output.name);
-    if (result?.bytes.byteLength !== output.byteLength) continue;
+    if (result === undefined || !isTensor(result) || result.bytes.byteLength !== output.byteLength) continue;
     bytesOf(output).set(result.bytes);
     rest.delete(output.name);
   }

@@ -45,6 +45,10 @@ export interface LoadReply {
   readonly events: readonly LoadEvent[];
   /** Of a model that is one graph: how to run it by tensors, also from other workers. */
   readonly graph: SharedGraph | undefined;
+  /** Ends a `predict`, where the engine can. */
+  readonly cancel: CancelHandle | undefined;
+  /** Every instance loads the model for itself. */
+  readonly loadsPerThread: boolean;
 }
 
 export interface LoadEvent {
@@ -55,8 +59,9 @@ export interface LoadEvent {
 
 export interface SharedGraph {
   readonly ports: GraphPorts;
-  readonly share: GraphShare;
-  readonly cancel: CancelHandle;
+  /** `undefined`: others cannot join. */
+  readonly share: GraphShare | undefined;
+  readonly cancel: CancelHandle | undefined;
 }
 
 /** Joins a graph that another worker of this process has loaded. */
@@ -89,7 +94,7 @@ export interface RunCopiesRequest {
 }
 
 export interface RunReply {
-  readonly results: ReadonlyMap<string, Tensor>;
+  readonly results: FeatureValues;
   /** Inside the engine, without the hand-over between threads. */
   readonly runMs: number;
 }
@@ -98,6 +103,8 @@ export interface RunReply {
 export interface PredictRequest {
   readonly type: "predict";
   readonly inputs: FeatureValues;
+  /** What is left of the caller's patience. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface PredictReply {
@@ -116,7 +123,7 @@ export type Request =
 /** The answer to each request. */
 export interface Replies {
   readonly load: LoadReply;
-  readonly adopt: CancelHandle;
+  readonly adopt: CancelHandle | undefined;
   readonly run: RunReply;
   readonly runCopies: RunReply;
   readonly predict: PredictReply;

@@ -3,7 +3,7 @@
 
 import { CoremlxError, messageOf } from "../../core/errors.ts";
 import type { Telemetry } from "../../core/telemetry.ts";
-import type { Tensor } from "../../core/tensor.ts";
+import type { FeatureValues, Tensor } from "../../core/tensor.ts";
 import type { CancelHandle, Engine, LoadedGraph, LoadedModel } from "../../engines/engine.ts";
 import { borrowGraph, openEngine } from "../../engines/select.ts";
 import { MemoryViews } from "../../native/memory.ts";
@@ -32,6 +32,7 @@ type Running =
   | { readonly kind: "guest"; readonly graph: LoadedGraph };
 
 const nowhere: ReadonlyMap<string, Tensor> = new Map();
+const nothing: FeatureValues = new Map();
 
 interface Found
   extends Pick<LoadReply, "digest" | "description" | "openMs" | "loadMs" | "cache" | "wantsCompiling"> {
@@ -94,6 +95,8 @@ export class ModelService {
         wantsCompiling: found.wantsCompiling,
         events,
         graph: graph && { ports: graph.ports, share: graph.loaded.share, cancel: graph.loaded.cancel },
+        cancel: loaded.cancel,
+        loadsPerThread: engine.loadsPerThread ?? false,
       };
     } catch (error) {
       this.#running = undefined;
@@ -127,7 +130,7 @@ export class ModelService {
     const model = await openModel(request.path);
     const opened = performance.now();
     try {
-      const loaded = await engine.load(model, options);
+      const loaded = await engine.load(model, { ...options, telemetry });
       const loadMs = performance.now() - opened;
       const tookMs = performance.now() - started;
       const wanted = engine.wantsCompiling?.(request.path, {
@@ -155,7 +158,7 @@ export class ModelService {
     }
   }
 
-  async #adopt({ share }: AdoptRequest): Promise<CancelHandle> {
+  async #adopt({ share }: AdoptRequest): Promise<CancelHandle | undefined> {
     this.#assertEmpty();
     const graph = await borrowGraph(share);
     this.#running = { kind: "guest", graph };
@@ -190,7 +193,7 @@ export class ModelService {
     const results = graph.run(inputs, outputs);
     const runMs = performance.now() - started;
     if (outputs.size === 0) return { results, runMs };
-    if (outputs.size === results.size) return { results: nowhere, runMs };
+    if (outputs.size === results.size) return { results: nothing, runMs };
     return { results: new Map([...results].filter(([name]) => !outputs.has(name))), runMs };
   }
 
@@ -198,7 +201,8 @@ export class ModelService {
     const running = this.#running;
     if (running?.kind !== "owner") throw notLoaded();
     const started = performance.now();
-    const outputs = await running.loaded.predict(request.inputs);
+    const { inputs, timeoutMs } = request;
+    const outputs = await running.loaded.predict(inputs, { timeoutMs });
     return { outputs, runMs: performance.now() - started };
   }
 

@@ -73,7 +73,13 @@ describe("the cache folder", () => {
   });
 
   test("and the engine are checked before anything opens", async () => {
-    const flags = { engine: "coremll", onnxruntime: undefined, "cache-dir": undefined, cache: true };
+    const flags = {
+      engine: "coremll",
+      onnxruntime: undefined,
+      coreml: undefined,
+      "cache-dir": undefined,
+      cache: true,
+    };
     const error = await failureOf(() => openCliSession(flags, testIo(), { log() {} }));
     expect(error).toMatchObject({ code: "USAGE", message: 'Unknown engine "coremll"' });
     expect(error.hint).toBe('Did you mean "coreml"?');

@@ -48,7 +48,12 @@ function countCancels() {
   const counts = { set: 0, unset: 0 };
   const set = new JSCallback(() => void counts.set++, { args: ["ptr"], returns: "void" });
   const unset = new JSCallback(() => void counts.unset++, { args: ["ptr"], returns: "void" });
-  const handle = { runOptions: 1, setTerminate: Number(set.ptr), unsetTerminate: Number(unset.ptr) };
+  const handle = {
+    kind: "ort" as const,
+    runOptions: 1,
+    setTerminate: Number(set.ptr),
+    unsetTerminate: Number(unset.ptr),
+  };
   return {
     counts,
     handle,
