@@ -1,5 +1,6 @@
 // Builds the executable: dist/coremlx for this machine, or `--target linux-x64|linux-arm64|darwin-arm64`.
-// ONNX Runtime goes in compressed; two small modules of src/ are replaced by ones that know where it lies.
+// ONNX Runtime goes in compressed, and on a Mac libcoremlx; two small modules of src/ are replaced by ones that know where
+// they lie. A release embeds libraries that it has signed: --onnxruntime FILE, --coreml FILE.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
@@ -7,6 +8,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { constants, zstdCompressSync } from "node:zlib";
 import { type BunPlugin, Glob } from "bun";
+import { checkMachO, type MachOSignature } from "./macho.ts";
 
 const root = resolve(import.meta.dir, "..");
 
@@ -33,6 +35,8 @@ export type Target = keyof typeof targets;
 const workerEntries = ["src/runtime/worker/worker.ts", "src/runtime/worker/child.ts"];
 const requiredEntries = ["src/main.ts", "src/runtime/worker/worker.ts"];
 
+const onnxruntimeFolder = join(root, "node_modules/onnxruntime-node/bin/napi-v6");
+
 const mostBytes = 135_000_000;
 const highestLevel = 19; // of zstd: 38.0 MB become 10.8, with level 3 13.4
 
@@ -44,14 +48,20 @@ export interface BuildOptions {
   readonly compressionLevel?: number;
   /** Where compressed libraries are kept. Default: dist/.cache. */
   readonly cacheDir?: string;
+  /** Default: of the development package. */
+  readonly onnxruntimeLibrary?: string | undefined;
+  /** libcoremlx; without it there is no Core ML engine in the executable. */
+  readonly coremlLibrary?: string | undefined;
 }
 
 export interface BuildResult {
   readonly outfile: string;
   readonly byteLength: number;
+  /** For a Mac: its signature, every page verified. */
+  readonly signature?: MachOSignature;
 }
 
-/** Throws when the result is too large or lacks an entry. */
+/** Throws when the result is too large or lacks an entry, or for a Mac, when its signature does not hold. */
 export async function buildExecutable(options: BuildOptions): Promise<BuildResult> {
   const entries = (options.entries ?? projectEntries()).map((entry) => resolve(root, entry));
   const names = new Set(entries.map((entry) => basename(entry)));
@@ -82,7 +92,9 @@ export async function buildExecutable(options: BuildOptions): Promise<BuildResul
   if (size > mostBytes) throw new Error(`${options.outfile} has ${size} bytes, more than ${mostBytes}`);
   const missing = findMissingEntries(options.outfile, entries);
   if (missing.length > 0) throw new Error(`${options.outfile} lacks ${missing.join(", ")}`);
-  return { outfile: options.outfile, byteLength: size };
+  const result = { outfile: options.outfile, byteLength: size };
+  if (!options.target.startsWith("darwin")) return result;
+  return { ...result, signature: checkMachO(readFileSync(options.outfile)) };
 }
 
 function projectEntries(): string[] {
@@ -116,28 +128,59 @@ function replaceModules(options: BuildOptions): BunPlugin {
 
 function embeddedModule(options: BuildOptions): string {
   const { library, name } = targets[options.target];
-  const path = join(root, "node_modules/onnxruntime-node/bin/napi-v6", library);
+  const onnxruntime = options.onnxruntimeLibrary ?? join(onnxruntimeFolder, library);
+  const libraries = [
+    embedLibrary("embeddedOnnxRuntime", { path: onnxruntime, name }, options),
+    options.coremlLibrary === undefined
+      ? { file: undefined, code: "export const embeddedCoreml = undefined;" }
+      : embedLibrary(
+          "embeddedCoreml",
+          { path: options.coremlLibrary, name: coremlName(options.target) },
+          options,
+        ),
+  ];
+  const notices = noticeFiles();
+  const titles = notices.map((notice, i) => `{ title: ${JSON.stringify(notice.title)}, path: notice${i} }`);
+  return [
+    ...libraries.flatMap(({ file }) => file ?? []),
+    ...notices.map(({ path }, i) => importFile(`notice${i}`, path)),
+    ...libraries.map(({ code }) => code),
+    `export const embeddedNotices = [${titles.join(", ")}];\n`,
+  ].join("\n");
+}
+
+function importFile(name: string, path: string): string {
+  return `import ${name} from ${JSON.stringify(path)} with { type: "file" };`;
+}
+
+function coremlName(target: Target): string {
+  return target.startsWith("darwin") ? "libcoremlx.dylib" : "libcoremlx.so";
+}
+
+/** What imports the compressed library, and what says how to get it back. */
+function embedLibrary(
+  variable: string,
+  { path, name }: { readonly path: string; readonly name: string },
+  options: BuildOptions,
+): { readonly file: string; readonly code: string } {
   const bytes = readFileSync(path);
   const sha256 = createHash("sha256").update(bytes).digest("hex");
-  const compressed = compressOnce(bytes, sha256, options);
-  const notices = noticeFiles();
-  const imports = [compressed, ...notices.map((notice) => notice.path)].map(
-    (file, i) => `import file${i} from ${JSON.stringify(file)} with { type: "file" };`,
-  );
-  const titles = notices.map((notice, i) => `{ title: ${JSON.stringify(notice.title)}, path: file${i + 1} }`);
-  return `${imports.join("\n")}
-export const embeddedOnnxRuntime = {
-  path: file0, name: "${name}", sha256: "${sha256}", byteLength: ${bytes.byteLength},
-};
-export const embeddedNotices = [${titles.join(", ")}];
-`;
+  const file = `${variable}File`;
+  return {
+    file: importFile(file, compressOnce(bytes, { sha256, name }, options)),
+    code: `export const ${variable} = { path: ${file}, name: "${name}", sha256: "${sha256}", byteLength: ${bytes.byteLength} };`,
+  };
 }
 
 /** The path of the compressed library, made when it is not there yet. */
-function compressOnce(bytes: Buffer, sha256: string, options: BuildOptions): string {
+function compressOnce(
+  bytes: Buffer,
+  { sha256, name }: { readonly sha256: string; readonly name: string },
+  options: BuildOptions,
+): string {
   const level = options.compressionLevel ?? highestLevel;
   const folder = options.cacheDir ?? join(root, "dist/.cache");
-  const path = join(folder, `onnxruntime-${sha256.slice(0, 16)}-${level}.zst`);
+  const path = join(folder, `${name}-${sha256.slice(0, 16)}-${level}.zst`);
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
   const compressed = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } });
@@ -219,22 +262,51 @@ function isTarget(text: string): text is Target {
   return Object.hasOwn(targets, text);
 }
 
+interface Naming {
+  readonly target: Target;
+  readonly host: string;
+  readonly hasCoreml: boolean;
+}
+
 /** A Mac executable without Apple's framework in it says so by its name. */
-function outfileFor(target: Target, host: string): string {
-  if (target.startsWith("darwin")) return join(root, `dist/coremlx-${target}-portable`);
-  return join(root, target === host ? "dist/coremlx" : `dist/coremlx-${target}`);
+export function nameExecutable({ target, host, hasCoreml }: Naming): string {
+  if (target.startsWith("darwin") && !hasCoreml) return `coremlx-${target}-portable`;
+  return target === host ? "coremlx" : `coremlx-${target}`;
+}
+
+/** libcoremlx, built here: on a Mac, with its Command Line Tools. */
+function buildCoreml(): string {
+  const done = Bun.spawnSync(["swift", "build", "-c", "release"], {
+    cwd: root,
+    stdout: "inherit",
+    stderr: "inherit",
+  });
+  if (!done.success) throw new Error("Cannot build libcoremlx: swift build failed");
+  return join(root, ".build/release/libcoremlx.dylib");
 }
 
 if (import.meta.main) {
   const host = `${process.platform}-${process.arch}`;
-  const { values } = parseArgs({ options: { target: { type: "string", default: host } } });
-  if (!isTarget(values.target)) {
-    console.error(`Cannot build for "${values.target}": choose ${Object.keys(targets).join(", ")}`);
+  const { values } = parseArgs({
+    options: {
+      target: { type: "string", default: host },
+      onnxruntime: { type: "string" },
+      coreml: { type: "string" },
+    },
+  });
+  const { target } = values;
+  if (!isTarget(target)) {
+    console.error(`Cannot build for "${target}": choose ${Object.keys(targets).join(", ")}`);
     process.exit(2);
   }
-  const { outfile, byteLength } = await buildExecutable({
-    target: values.target,
-    outfile: outfileFor(values.target, host),
+  const isMacHere = target === host && process.platform === "darwin";
+  const coremlLibrary = values.coreml ?? (isMacHere ? buildCoreml() : undefined);
+  const { outfile, byteLength, signature } = await buildExecutable({
+    target,
+    outfile: join(root, "dist", nameExecutable({ target, host, hasCoreml: coremlLibrary !== undefined })),
+    onnxruntimeLibrary: values.onnxruntime,
+    coremlLibrary,
   });
-  console.log(`${relative(process.cwd(), outfile)}: ${(byteLength / 1e6).toFixed(1)} MB`);
+  const signed = signature === undefined ? "" : `, signed ad hoc, ${signature.pages} pages verified`;
+  console.log(`${relative(process.cwd(), outfile)}: ${(byteLength / 1e6).toFixed(1)} MB${signed}`);
 }

@@ -22,4 +22,7 @@ export interface EmbeddedNotice {
 
 export const embeddedOnnxRuntime: EmbeddedLibrary | undefined = undefined;
 
+/** In executables that a Mac has built. */
+export const embeddedCoreml: EmbeddedLibrary | undefined = undefined;
+
 export const embeddedNotices: readonly EmbeddedNotice[] = [];

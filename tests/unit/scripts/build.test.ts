@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BuildResult, buildExecutable, type Target } from "../../../scripts/build.ts";
+import { type BuildResult, buildExecutable, nameExecutable, type Target } from "../../../scripts/build.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { testFile } from "../../support/onnxruntime.ts";
 import { tempFolder } from "../../support/temp.ts";
@@ -12,6 +12,8 @@ const folder = tempFolder();
 afterAll(() => folder[Symbol.dispose]());
 const target = `${process.platform}-${process.arch}` as Target;
 const entries = ["fixtures/build/main.ts", "fixtures/build/threads/worker.ts"].map(testFile);
+const coremlLibrary = join(folder.path, "libcoremlx");
+writeFileSync(coremlLibrary, "stands for libcoremlx");
 const build = (outfile: string, own: readonly string[] = entries) =>
   buildExecutable({
     target,
@@ -19,6 +21,7 @@ const build = (outfile: string, own: readonly string[] = entries) =>
     entries: own,
     compressionLevel: 1,
     cacheDir: join(folder.path, "cache"),
+    coremlLibrary,
   });
 
 let built: BuildResult;
@@ -52,6 +55,7 @@ describe("the executable", () => {
       sum: [11, 22, 33, 44],
       source: "cache",
       warnings: [],
+      coreml: "stands for libcoremlx",
       version: packageJson.version,
       onnxruntimeVersion: packageJson.devDependencies["onnxruntime-node"],
     });
@@ -100,6 +104,16 @@ describe("the executable", () => {
     await build(built.outfile);
     expect(digest()).toBe(first);
   }, 60_000);
+});
+
+test.each([
+  ["linux-x64", "linux-x64", false, "coremlx"],
+  ["linux-arm64", "linux-x64", false, "coremlx-linux-arm64"],
+  ["darwin-arm64", "linux-x64", false, "coremlx-darwin-arm64-portable"],
+  ["darwin-arm64", "darwin-arm64", false, "coremlx-darwin-arm64-portable"],
+  ["darwin-arm64", "darwin-arm64", true, "coremlx"],
+] as const)("for %s, built on %s (with Core ML: %p), it is called %s", (forTarget, host, hasCoreml, name) => {
+  expect(nameExecutable({ target: forTarget, host, hasCoreml })).toBe(name);
 });
 
 describe("a build that would not work is refused", () => {
