@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeEnvironment, systemProbe } from "../src/suites/machine.ts";
 import { type Figure, formatFigure, isMet } from "./bench/figure.ts";
+import { measureCoreml } from "./bench/coreml.ts";
 import { measureEndurance } from "./bench/endurance.ts";
 import { measureFaults } from "./bench/faults.ts";
 import { measureInstances } from "./bench/instances.ts";
@@ -34,6 +35,7 @@ const groups: Readonly<Record<string, (folder: string) => Promise<Figure[]>>> = 
   overload: (folder) => measureOverload(folder, values.quick),
   faults: (folder) => measureFaults(folder, values.quick),
   outputs: (folder) => measureOutputs(folder, values.quick),
+  coreml: (folder) => measureCoreml(folder, values.quick),
   endurance: (folder) => measureEndurance(folder, values.quick),
 };
 

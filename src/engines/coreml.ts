@@ -6,7 +6,7 @@ import type { Model } from "../formats/model.ts";
 import type { CoremlLibrary } from "../native/coreml.ts";
 import { CoremlModel, type CoremlUnits, readPlanText } from "../native/coreml-model.ts";
 import { type ComputePlan, readPlan } from "./compute-plan.ts";
-import { type CompiledPlace, compileOnce, dropCompiled } from "./coreml-compiled.ts";
+import { type CompiledPlace, compileOnce, digestOf, dropCompiled } from "./coreml-compiled.ts";
 import { chooseUnits, type Measured } from "./coreml-device.ts";
 import { LoadedCoremlModel } from "./coreml-model.ts";
 import type { DeviceRequest, Engine, LoadedModel, LoadOptions, PlanOptions } from "./engine.ts";
@@ -14,7 +14,7 @@ import { findFunction } from "./find-function.ts";
 
 export interface CoremlOptions {
   readonly library: CoremlLibrary;
-  /** Where compiled models and choices of devices are kept; without it each load makes them anew. */
+  /** Of compiled models and choices of devices; without it each load makes them anew. */
   readonly cacheDir?: string | undefined;
 }
 
@@ -49,14 +49,14 @@ export class CoremlEngine implements Engine {
   }
 
   async load(model: Model, options: LoadOptions = {}): Promise<LoadedModel> {
-    const place = await this.#compile(model);
+    const place = await this.#compile(model, options.telemetry);
     try {
       return await this.#loadFrom(place, model, options);
     } catch (error) {
       if (!isDamaged(place, error)) throw error;
       // What lay in the cache cannot be read any more: it is made anew, once.
       dropCompiled(place);
-      return this.#loadFrom(await this.#compile(model), model, options);
+      return this.#loadFrom(await this.#compile(model, options.telemetry), model, options);
     }
   }
 
@@ -79,8 +79,9 @@ export class CoremlEngine implements Engine {
     // The library stays: threads of its own may still be at work in it.
   }
 
-  #compile(model: Model): Promise<CompiledPlace> {
-    return compileOnce(model, { library: this.#library, cacheDir: this.#cacheDir, system: this.#system });
+  #compile(model: Model, telemetry?: Telemetry): Promise<CompiledPlace> {
+    const cacheDir = this.#cacheDir;
+    return compileOnce(model, { library: this.#library, cacheDir, system: this.#system, telemetry });
   }
 
   async #loadFrom(place: CompiledPlace, model: Model, options: LoadOptions): Promise<LoadedModel> {
@@ -133,7 +134,7 @@ export class CoremlEngine implements Engine {
       candidates,
       measure: (units) => this.#measure(model, place, { units, functionName }),
       folder: this.#cacheDir,
-      key: [chip, osBuild, this.#system, place.digest ?? place.path, functionName ?? ""],
+      key: [chip, osBuild, this.#system, await digestOf(model, this.#cacheDir), functionName ?? ""],
     });
     const cache = isRemembered ? "warm" : "cold";
     telemetry.log("info", "device chosen", { device: deviceNames[choice], reason, cache });
@@ -186,7 +187,6 @@ const deviceNames: Readonly<Record<CoremlUnits, string>> = {
 /** Core ML's own number for a file that it cannot read. */
 const ioError = 3;
 
-function isDamaged({ digest, compileMs }: CompiledPlace, error: unknown): boolean {
-  const isFromCache = digest !== undefined && compileMs === 0;
-  return isFromCache && error instanceof CoremlxError && error.details?.["code"] === ioError;
+function isDamaged({ isKept, compileMs }: CompiledPlace, error: unknown): boolean {
+  return isKept && compileMs === 0 && error instanceof CoremlxError && error.details?.["code"] === ioError;
 }
