@@ -8,12 +8,16 @@ import { findToolchain, isMac, root, run } from "./swift/toolchain.ts";
 
 const built = join(root, ".build/release", isMac ? "libcoremlx.dylib" : "libcoremlx.so");
 
+/** The others bring models that only the stand-in runs. */
+const suitesForMac: readonly string[] = ["engine"];
+
 function chooseSuites(wanted: readonly string[]): string[] {
   const all = [...new Glob("*.suite.ts").scanSync(join(root, "tests/coreml"))].toSorted();
+  const names = wanted.length === 0 && isMac ? suitesForMac : wanted;
   const chosen =
-    wanted.length === 0 ? all : all.filter((file) => wanted.includes(file.slice(0, -".suite.ts".length)));
+    names.length === 0 ? all : all.filter((file) => names.includes(file.replace(".suite.ts", "")));
   if (chosen.length === 0)
-    throw new Error(`There is no suite ${wanted.join(", ")}: there are ${all.join(", ")}`);
+    throw new Error(`There is no suite ${names.join(", ")}: there are ${all.join(", ")}`);
   return chosen.map((file) => `./tests/coreml/${file}`);
 }
 
