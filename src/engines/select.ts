@@ -46,7 +46,7 @@ export async function borrowGraph(share: GraphShare): Promise<LoadedGraph> {
 /** `undefined` where there is no library for it. Throws NATIVE or BAD_INPUT for one that cannot be used. */
 async function tryCoreml({ coremlPath, cacheDir, cache = true }: EngineOptions): Promise<Engine | undefined> {
   const { locateCoreml } = await import("../native/coreml-library.ts");
-  const path = locateCoreml({ path: coremlPath });
+  const path = await locateCoreml({ path: coremlPath, cacheDir });
   if (path === undefined) return undefined;
   const [{ CoremlEngine }, { CoremlLibrary }] = await Promise.all([
     import("./coreml.ts"),

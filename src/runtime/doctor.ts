@@ -7,6 +7,8 @@ import { f32, numbersOf } from "../core/tensor.ts";
 import { commit, version } from "../core/version.ts";
 import { describeHost, type HostCondition, type HostProfile, readHostCondition } from "../engines/device.ts";
 import { freeBytes } from "../native/disk-space.ts";
+import { CoremlLibrary } from "../native/coreml.ts";
+import { locateCoreml } from "../native/coreml-library.ts";
 import { findOnnxRuntime } from "../native/library.ts";
 import { OnnxRuntime } from "../native/onnxruntime.ts";
 import { Graph } from "../onnx/graph.ts";
@@ -33,17 +35,21 @@ export interface Diagnosis {
 export interface DoctorOptions {
   readonly cacheDir: string;
   readonly onnxruntimePath?: string | undefined;
+  /** libcoremlx to use in place of the built-in one. */
+  readonly coremlPath?: string | undefined;
 }
 
 /** Below this the cache of compiled models soon has no room. */
 const lowDiskBytes = 1e9;
 
 export async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
-  const host = describeHost({ cacheDir: options.cacheDir });
+  const coreml = await openCoreml(options);
+  const library = coreml.library?.isApple === true ? coreml.library : undefined;
+  const host = describeHost({ cacheDir: options.cacheDir, library });
   const portable = await checkPortable(options);
   const checks = [
     portable,
-    checkCoreml(),
+    checkCoreml(coreml, host),
     await checkWorkers(),
     checkCache(options.cacheDir),
     checkProcessor(host),
@@ -51,7 +57,7 @@ export async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
   return {
     tool: { version, commit: commit ?? null, bun: Bun.version },
     host,
-    condition: readHostCondition(),
+    condition: readHostCondition({ library }),
     checks,
     isUsable: portable.status !== "missing",
   };
@@ -95,8 +101,38 @@ async function checkPortable({ cacheDir, onnxruntimePath }: DoctorOptions): Prom
   }
 }
 
-function checkCoreml(): Check {
+/** Finds the library, and has it describe the machine. */
+async function openCoreml({ cacheDir, coremlPath }: DoctorOptions): Promise<CoremlFound> {
+  try {
+    const path = await locateCoreml({ path: coremlPath, cacheDir });
+    if (path === undefined) return { library: undefined };
+    const library = CoremlLibrary.open(path);
+    library.describeDevice();
+    return { library };
+  } catch (error) {
+    return { library: undefined, failure: error };
+  }
+}
+
+interface CoremlFound {
+  readonly library: CoremlLibrary | undefined;
+  readonly failure?: unknown;
+}
+
+function checkCoreml({ library, failure }: CoremlFound, { isAneAvailable }: HostProfile): Check {
   const name = "Core ML engine";
+  if (failure !== undefined) {
+    const remedy = failure instanceof CoremlxError ? failure.hint : undefined;
+    return { name, status: "missing", detail: messageOf(failure), remedy };
+  }
+  if (library?.isApple === true) {
+    const engine = isAneAvailable === true ? "with the Neural Engine" : "without a Neural Engine";
+    return { name, status: "ok", detail: `libcoremlx answers, ${engine}` };
+  }
+  if (library !== undefined) {
+    const remedy = "Use it for tests only: its answers and times mean nothing";
+    return { name, status: "note", detail: "a stand-in for Core ML answers", remedy };
+  }
   if (process.platform !== "darwin") {
     return {
       name,

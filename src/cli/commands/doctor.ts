@@ -12,12 +12,17 @@ export const doctor = command({
     name: "doctor",
     description: "Show what this machine offers, what is missing, and what to do about it",
   },
-  flags: { onnxruntime: engineFlags.onnxruntime, "cache-dir": engineFlags["cache-dir"] },
+  flags: {
+    onnxruntime: engineFlags.onnxruntime,
+    coreml: engineFlags.coreml,
+    "cache-dir": engineFlags["cache-dir"],
+  },
   examples: ["coremlx doctor", "coremlx doctor --json"],
   async run({ flags, io }) {
     const diagnosis = await diagnose({
       cacheDir: cacheDirOf(flags["cache-dir"], io),
       onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
+      coremlPath: flags.coreml === undefined ? undefined : resolve(io.cwd, flags.coreml),
     });
     if (flags.json) io.stdout(`${JSON.stringify({ schemaVersion: 1, ...diagnosis })}\n`);
     else print(diagnosis, io, painter(io, flags.color, "stdout"));

@@ -43,8 +43,8 @@ const mostLevels = 4;
 const levels = Array.from({ length: mostLevels }, (_, level) => level);
 
 export function describeMac(source: MacSource): SystemFacts {
-  const values = readSysctls(source);
   const told = readLibrary(source.library);
+  const values = new Map([...sysctlsOf(told), ...readSysctls(source)]);
   const versions =
     values.has("kern.osproductversion") && values.has("kern.osversion")
       ? { osVersion: values.get("kern.osproductversion"), osBuild: values.get("kern.osversion") }
@@ -137,6 +137,28 @@ function askProfiler(source: MacSource, values: ReadonlyMap<string, string>): Pr
 }
 
 type Told = Readonly<Record<string, unknown>>;
+
+/** What the library reads with sysctl itself: see swift/Bridge/Device.swift. */
+const toldNames: Readonly<Record<string, string>> = {
+  product: "hw.product",
+  model: "hw.model",
+  chip: "machdep.cpu.brand_string",
+  osVersion: "kern.osproductversion",
+  osBuild: "kern.osversion",
+  memoryBytes: "hw.memsize",
+  cores: "hw.physicalcpu",
+  performanceCores: "hw.perflevel0.physicalcpu",
+  efficiencyCores: "hw.perflevel1.physicalcpu",
+  isVirtual: "kern.hv_vmm_present",
+};
+
+function sysctlsOf(told: Told): readonly (readonly [string, string])[] {
+  return Object.entries(toldNames).flatMap(([member, name]) => {
+    const value = told[member];
+    if (typeof value === "boolean") return [[name, value ? "1" : "0"] as const];
+    return typeof value === "string" || typeof value === "number" ? [[name, String(value)] as const] : [];
+  });
+}
 
 function readLibrary(library: MacLibrary | undefined): Told {
   if (library === undefined) return {};

@@ -143,6 +143,42 @@ describe("with libcoremlx", () => {
     expect(source.asked).toEqual([]);
   });
 
+  test("what it says is enough where no program can be run", () => {
+    const text = JSON.stringify({
+      ...told,
+      product: "Mac16,6",
+      osVersion: "26.5",
+      osBuild: "25F71",
+      memoryBytes: 68_719_476_736,
+      cores: 16,
+      performanceCores: 12,
+      efficiencyCores: 4,
+      isVirtual: false,
+    });
+    const source = { ...recorded({}, { describeDevice: () => text }), run: () => "" };
+    expect(describeMac(source)).toEqual({
+      system: "macOS 26.5 (25F71)",
+      osVersion: "26.5",
+      osBuild: "25F71",
+      model: "Mac16,6",
+      cpu: "Apple M4 Max",
+      chip: "M4 Max",
+      cpuCores: 16,
+      coreLevels: [
+        { name: "Performance", cores: 12 },
+        { name: "Efficiency", cores: 4 },
+      ],
+      gpuCores: 40,
+      isNeuralEngineCapable: true,
+      neuralEngineCores: 16,
+      isAneAvailable: true,
+      thermalSensors: ["macOS thermal state"],
+      cpuFeatures: [],
+      memoryBytes: 68_719_476_736,
+      isVirtual: false,
+    });
+  });
+
   test("its word on the Neural Engine counts more than the name of the chip", () => {
     const none = {
       describeDevice: () => JSON.stringify({ aneAvailable: false, devices: [{ kind: "cpu" }] }),
