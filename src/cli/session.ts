@@ -17,7 +17,11 @@ export interface SessionFlags {
 }
 
 /** Throws USAGE for an engine nobody knows, before anything is opened. */
-export async function openCliSession(flags: SessionFlags, io: Io, logger: Logger): Promise<Session> {
+export async function openCliSession(
+  flags: SessionFlags,
+  io: Io,
+  logger: Logger & Pick<Telemetry, "meters">,
+): Promise<Session> {
   if (!engines.includes(flags.engine)) {
     throw new CoremlxError("USAGE", `Unknown engine "${flags.engine}"`, {
       hint: suggest(flags.engine, engines, "The engines are"),
@@ -34,8 +38,12 @@ export async function openCliSession(flags: SessionFlags, io: Io, logger: Logger
 }
 
 /** What goes its usual way is for whoever asks for details: a command says itself what it does. */
-function telemetryOf(logger: Logger): Telemetry {
-  return { log: (level, event, fields) => logger.log(level === "info" ? "debug" : level, event, fields) };
+function telemetryOf(logger: Logger & Pick<Telemetry, "meters">): Telemetry {
+  const { meters } = logger;
+  return {
+    log: (level, event, fields) => logger.log(level === "info" ? "debug" : level, event, fields),
+    ...(meters && { meters }),
+  };
 }
 
 const engines = ["auto", "coreml", "portable"];

@@ -55,6 +55,8 @@ interface RunOptions extends PredictionOptions, TurnOptions {}
 
 export interface SessionModelParts {
   readonly path: string;
+  readonly name: string;
+  readonly version: string | undefined;
   readonly reply: LoadReply;
   /** Owned from now on. */
   readonly pool: ModelPool<Instance>;
@@ -64,6 +66,8 @@ export interface SessionModelParts {
   readonly meters: Meters | undefined;
   /** Opens the graph in this thread; `undefined` where the model always runs in a worker. */
   readonly openInline: (() => Promise<LoadedGraph>) | undefined;
+  /** Below that a run counts as small. */
+  readonly inlineLimitMs: number | undefined;
   readonly onClose: () => void;
 }
 
@@ -86,12 +90,19 @@ export class SessionModel implements AsyncDisposable {
     const { function: description, graph } = parts.reply;
     this.#turns = new Turns(parts.pool);
     this.#plan = graph && new FeaturePlan(description, graph.ports);
-    this.#meter = new ModelMeter({ model: modelNameOf(parts.path) }, { meters: parts.meters });
-    this.#trial = parts.openInline && graph?.ports.states.length === 0 ? new InlineTrial() : undefined;
+    const { name: model, version } = parts;
+    const labels = version === undefined ? { model } : { model, version };
+    this.#meter = new ModelMeter(labels, { meters: parts.meters });
+    this.#trial =
+      parts.openInline && graph?.ports.states.length === 0 ? new InlineTrial(parts.inlineLimitMs) : undefined;
   }
 
   get path(): string {
     return this.#parts.path;
+  }
+  /** What it is called in events and metrics. */
+  get name(): string {
+    return this.#parts.name;
   }
   /** SHA-256 over the model's files, hexadecimal; when asked for at loading. */
   get digest(): string | undefined {
@@ -148,7 +159,6 @@ export class SessionModel implements AsyncDisposable {
   get stats(): ModelStats {
     return describeModel({
       ...this.#parts,
-      name: modelNameOf(this.path),
       meter: this.#meter,
       firstInferenceMs: this.#firstInferenceMs,
     });
@@ -206,7 +216,7 @@ export class SessionModel implements AsyncDisposable {
   async runInline(): Promise<void> {
     const { openInline } = this.#parts;
     if (openInline === undefined || this.states.length > 0) {
-      const name = modelNameOf(this.path);
+      const { name } = this.#parts;
       throw new CoremlxError("UNSUPPORTED", `Cannot run "${name}" in the caller's thread`, {
         hint: "That takes a model of one graph without states, no isolation, no resources and no recycling",
       });

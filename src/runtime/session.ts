@@ -88,6 +88,10 @@ export interface SessionOptions {
 }
 
 export interface LoadModelOptions {
+  /** What it is called in events and metrics. Default: its file's name without the ending. */
+  readonly name?: string | undefined;
+  /** Beside the name, where there are several. */
+  readonly version?: string | undefined;
   readonly functionName?: string | undefined;
   readonly device?: DeviceRequest | undefined;
   /**
@@ -97,8 +101,11 @@ export interface LoadModelOptions {
   readonly instances?: InstanceCount | undefined;
   /** "process": each instance in a process of its own, which survives crashes and copies tensors. Default "worker". */
   readonly isolation?: Isolation | undefined;
-  /** Threads of one prediction. Default: 1 where several instances or "auto" are asked for, else all cores. */
-  readonly threads?: number | undefined;
+  /**
+   * Threads of one prediction. Default: 1 where several instances or "auto" are asked for, else all cores. "share": as many as
+   * keep all cores busy when all instances run.
+   */
+  readonly threads?: number | "share" | undefined;
   /** Callers that may wait for an instance. Default 1024. */
   readonly queueLimit?: number | undefined;
   /** How long a caller may wait for an instance, within its own timeout; then OVERLOADED. Default: no bound of its own. */
@@ -128,6 +135,8 @@ export interface LoadModelOptions {
    * (default) none. The thread is blocked for as long as a run takes: neither a deadline nor a signal ends it.
    */
   readonly inline?: "auto" | "always" | false | undefined;
+  /** What "auto" takes for small: the median of its first runs. Default 0.1 ms. */
+  readonly inlineLimitMs?: number | undefined;
   /** When the model counts as broken. */
   readonly breaker?: Partial<BreakerLimits> | undefined;
   /** Hung threads put up with before the model is unavailable. Default 4. */
@@ -212,8 +221,8 @@ export class Session implements AsyncDisposable {
     const { instances, isolation = "worker" } = options;
     const maximum = mostInstances(instances, identifyProcessor());
     const { telemetry = silent } = this.#options;
-    const { resources, weight } = options;
-    const claim = this.#ledger.claim({ model: modelNameOf(path), resources, weight, instances: maximum });
+    const { resources, weight, name = modelNameOf(path), version } = options;
+    const claim = this.#ledger.claim({ model: name, resources, weight, instances: maximum });
     const most = Math.min(maximum, claim?.mostAtOnce ?? maximum);
     const request: LoadRequest = {
       type: "load",
@@ -221,10 +230,9 @@ export class Session implements AsyncDisposable {
       engine,
       functionName: options.functionName,
       device: options.device ?? "auto",
-      threads: options.threads ?? (instances === undefined || maximum === 1 ? availableParallelism() : 1),
+      threads: threadsFor(options, maximum),
       withDigest: options.withDigest ?? false,
     };
-    const name = modelNameOf(path);
     const { signal } = options;
     const patience = { signal, deadline: Number.POSITIVE_INFINITY, timeoutMs: 0 };
     const source = await ModelSource.open(
@@ -259,6 +267,8 @@ export class Session implements AsyncDisposable {
     const breaker = new ModelBreaker({ ...options.breaker, model: name, telemetry, onOpen });
     const model: SessionModel = new SessionModel({
       path,
+      name,
+      version,
       reply: source.reply,
       pool,
       breaker,
@@ -266,6 +276,7 @@ export class Session implements AsyncDisposable {
       outputStore: this.#outputs,
       meters: telemetry.meters,
       // A run in this thread would ask nobody for its turn.
+      inlineLimitMs: options.inlineLimitMs,
       openInline: isInlineWanted(options) && claim === undefined ? source.openInline : undefined,
       onClose: () => {
         recycler?.[Symbol.dispose]();
@@ -350,7 +361,7 @@ export class Session implements AsyncDisposable {
   ): Disposable | undefined {
     if (limitBytes === Number.POSITIVE_INFINITY) return undefined;
     return new MemoryRecycler({
-      model: modelNameOf(model.path),
+      model: model.name,
       pool,
       areProcesses: isolation === "process",
       limitBytes,
@@ -385,6 +396,12 @@ export class Session implements AsyncDisposable {
   get #cacheDir(): string {
     return this.#options.cacheDir ?? defaultCacheDir();
   }
+}
+
+function threadsFor({ threads, instances }: LoadModelOptions, most: number): number {
+  const cores = availableParallelism();
+  if (threads === "share") return Math.max(1, Math.floor(cores / most));
+  return threads ?? (instances === undefined || most === 1 ? cores : 1);
 }
 
 /** A model in this thread has no instance to count, and none to give up. */

@@ -46,7 +46,7 @@ export interface BenchOptions {
   readonly timeoutMs: number;
   readonly functionName?: string | undefined;
   readonly device?: LoadModelOptions["device"];
-  readonly threads?: LoadModelOptions["threads"];
+  readonly threads?: number | undefined;
   readonly instances?: LoadModelOptions["instances"];
   readonly inline?: LoadModelOptions["inline"];
   readonly isolation?: LoadModelOptions["isolation"];

@@ -10,6 +10,7 @@ import type { ModelStats } from "./stats.ts";
 
 export interface ModelStatsSources {
   readonly name: string;
+  readonly version: string | undefined;
   readonly reply: LoadReply;
   readonly pool: ModelPool<Instance>;
   readonly breaker: ModelBreaker;
@@ -20,11 +21,12 @@ export interface ModelStatsSources {
 }
 
 export function describeModel(sources: ModelStatsSources): ModelStats {
-  const { name, reply, pool, breaker, buffers, meter, firstInferenceMs } = sources;
+  const { name, version, reply, pool, breaker, buffers, meter, firstInferenceMs } = sources;
   const instances = pool.stats;
   const memory = buffers.stats;
   return {
     model: name,
+    ...(version === undefined ? {} : { version }),
     ...(reply.digest === undefined ? {} : { digest: reply.digest }),
     engine: reply.engineVersion,
     device: reply.device,

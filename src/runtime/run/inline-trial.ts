@@ -8,13 +8,18 @@ const sampleCount = 32;
 
 /** Whether a model is small enough, from the times of its first runs. */
 export class InlineTrial {
+  readonly #limitMs: number;
   readonly #times: number[] = [];
+
+  constructor(limitMs: number = inlineLimitMs) {
+    this.#limitMs = limitMs;
+  }
 
   /** `undefined` while more runs are needed. The first runs warm up and are not judged. */
   add(runMs: number): boolean | undefined {
     this.#times.push(runMs);
     if (this.#times.length < 2 * sampleCount) return undefined;
     const judged = this.#times.slice(sampleCount).toSorted((a, b) => a - b);
-    return (judged[Math.floor(judged.length / 2)] ?? Number.POSITIVE_INFINITY) < inlineLimitMs;
+    return (judged[Math.floor(judged.length / 2)] ?? Number.POSITIVE_INFINITY) < this.#limitMs;
   }
 }

@@ -45,6 +45,11 @@ export class ModelState implements AsyncDisposable {
     }
   }
 
+  /** False once it was closed, or a prediction with it was given up. */
+  get isUsable(): boolean {
+    return !this.#isOver;
+  }
+
   /** A copy of every state's present value, by name. */
   async read(): Promise<FeatureValues> {
     this.#assertFree("read");

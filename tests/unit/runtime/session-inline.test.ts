@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { f32, type FeatureValue } from "../../../src/core/tensor.ts";
 import { openSession } from "../../../src/runtime/session.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
 import { writeSumModel } from "../../support/program-models.ts";
@@ -27,4 +28,20 @@ test("a model that is asked twice into the caller's thread goes there once", asy
   const model = await session.load(writeSumModel(join(folder.path, "sum.mlpackage")), { inline: "auto" });
   await Promise.all([model.runInline(), model.runInline()]);
   expect(model.isInline).toBe(true);
+});
+
+test("what counts as small is the caller's to say", async () => {
+  using folder = tempFolder();
+  await using session = await openSession();
+  const path = writeSumModel(join(folder.path, "sum.mlpackage"));
+  const ones = f32([1, 1, 1, 1, 1, 1], [2, 3]);
+  const inputs = new Map<string, FeatureValue>([
+    ["left", ones],
+    ["right", ones],
+  ]);
+  const small = await session.load(path, { inline: "auto", inlineLimitMs: 1_000 });
+  const large = await session.load(path, { inline: "auto", inlineLimitMs: 0 });
+  for (let i = 0; i < 64; i++) await Promise.all([small.predict(inputs), large.predict(inputs)]);
+  while (!small.isInline) await new Promise((resolve) => setImmediate(resolve));
+  expect(large.isInline).toBe(false);
 });

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { join } from "node:path";
 import { CoremlxError } from "../../../src/core/errors.ts";
 import { type FeatureValue, tensorOf } from "../../../src/core/tensor.ts";
+import { SessionMetrics } from "../../../src/runtime/metrics/metrics.ts";
 import { exportOnnx } from "../../../src/runtime/export.ts";
 import { inspectModel } from "../../../src/runtime/inspect.ts";
 import { Instance } from "../../../src/runtime/pool/instance.ts";
@@ -266,5 +267,19 @@ describe("inspection and export", () => {
     expect((await exportOnnx(stateful, options, sizeOf)).bytes).toBeGreaterThan(100);
     const network = sharedPath("models/mnist-umerzia/MNISTClassifier.mlmodel");
     expect((await rejectionOf(exportOnnx(network, { fileName: "m.onnx" }, sizeOf))).code).toBe("UNSUPPORTED");
+  });
+});
+
+describe("a name of choice", () => {
+  test("is the model's in its stats and metrics, beside a version", async () => {
+    const metrics = new SessionMetrics();
+    await using session = await openSession({ telemetry: { log() {}, meters: metrics } });
+    const model = await session.load(digitsPackage, { name: "mnist", version: "3", threads: "share" });
+    await model.predict(new Map([["image", await digitPicture(1)]]));
+    expect(model.name).toBe("mnist");
+    expect(model.stats).toMatchObject({ model: "mnist", version: "3" });
+    expect(metrics.snapshot().coremlx_inference_success_total).toEqual([
+      { labels: { model: "mnist", version: "3" }, value: 1 },
+    ]);
   });
 });
