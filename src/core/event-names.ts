@@ -171,6 +171,14 @@ export const eventTable = {
     help: "A model that was loaded cold is not compiled in the background",
     fields: { path: "of the model", reason: "why" },
   },
+  "model not warmed up": {
+    help: "A model is ready without a first prediction: it does not take made-up inputs",
+    fields: { model, reason: "why" },
+  },
+  "repository not read": {
+    help: "A folder of models could not be looked through; that is tried again",
+    fields: { reason: "why" },
+  },
   "request failed": {
     help: "The server could not answer for a reason of its own; the client is told no more than that",
     fields: { code: "of the error", reason: "why" },

@@ -3,13 +3,33 @@
 import { Hono } from "hono";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { ServerContext } from "./context.ts";
-import type { Route } from "./route.ts";
+import { describeApi } from "./openapi.ts";
+import { jsonResponse, type Route } from "./route.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { inferRoutes } from "./routes/infer.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
+import { repositoryRoutes } from "./routes/repository.ts";
 import { errorResponse, refuse, statusOf } from "./status.ts";
 
-export const routes: readonly Route[] = [...inferRoutes, ...healthRoutes, ...metadataRoutes];
+const apiRoute: Route = {
+  method: "GET",
+  path: "/openapi.json",
+  group: "metadata",
+  operationId: "openapi",
+  summary: "This interface, in OpenAPI 3.1",
+  answers: { 200: { description: "Done", content: [{ type: "application/json" }] } },
+  handle: () => jsonResponse(describeApi(routes)),
+};
+
+export const routes: readonly Route[] = [
+  ...inferRoutes,
+  ...healthRoutes,
+  ...metadataRoutes,
+  ...repositoryRoutes,
+  ...metricsRoutes,
+  apiRoute,
+];
 
 /** Looks at a request before any route does, whatever its path; throws what is to be answered in place of it. */
 export type Guard = (request: Request) => void;

@@ -1,6 +1,7 @@
 // What every handler has at hand.
 
 import type { Telemetry } from "../core/telemetry.ts";
+import type { SessionMetrics } from "../runtime/metrics/metrics.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Repository } from "./repository/repository.ts";
 
@@ -8,8 +9,7 @@ export interface ServerContext {
   readonly repository: Repository;
   readonly limits: ServerLimits;
   readonly telemetry: Telemetry;
-  /** Longest wait for an answer, where a request does not say. */
-  readonly timeoutMs: number;
+  readonly metrics: Pick<SessionMetrics, "text" | "contentType"> | undefined;
   /** Once true, no model is ready any more. */
   isDraining(): boolean;
 }

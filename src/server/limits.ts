@@ -11,6 +11,12 @@ export interface ServerLimits {
   readonly maxTensors: number;
   /** Characters of a request's id. */
   readonly maxIdLength: number;
+  /** Sequences of one model that have a state. */
+  readonly maxSequences: number;
+  /** Requests of one sequence that wait for each other. */
+  readonly maxSequenceWaiting: number;
+  /** A sequence that was not used for so long is forgotten. */
+  readonly sequenceIdleMs: number;
   /** Longest wait for one answer, whatever a request asks for. */
   readonly maxTimeoutMs: number;
 }
@@ -21,5 +27,8 @@ export const defaultServerLimits: ServerLimits = {
   maxAxes: 32,
   maxTensors: 1_024,
   maxIdLength: 1_024,
+  maxSequences: 1_024,
+  maxSequenceWaiting: 64,
+  sequenceIdleMs: 60_000,
   maxTimeoutMs: 3_600_000,
 };

@@ -1,10 +1,13 @@
 // coremlx serve: models over HTTP until a signal comes.
 
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
+import { version } from "../../core/version.ts";
+import type { DeviceRequest } from "../../engines/engine.ts";
 import { modelNameOf } from "../../runtime/session.ts";
-import type { ModelToServe } from "../../server/server.ts";
+import type { ModelControl } from "../../server/repository/repository.ts";
+import type { ModelToServe, ServerOptions } from "../../server/server.ts";
 import { command, engineFlags } from "../command.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
@@ -46,6 +49,63 @@ export const serve = command({
       description: "name under which clients may call, beside localhost and addresses; * for all",
       isTrusted: true,
     },
+    repository: {
+      type: "string",
+      multiple: true,
+      alias: "r",
+      valueHint: "DIR",
+      description: "folder of models: NAME.mlpackage, or NAME/VERSION/ with a model in it",
+    },
+    "model-control": {
+      type: "enum",
+      options: ["none", "explicit", "poll"],
+      default: "none",
+      description: "models are those of the start; are loaded by request; are what is in the folders",
+    },
+    "load-model": {
+      type: "string",
+      multiple: true,
+      valueHint: "NAME",
+      description: "with --model-control explicit: model to load at the start; * for all",
+    },
+    "poll-interval": {
+      type: "string",
+      default: "15s",
+      valueHint: "TIME",
+      description: "with --model-control poll: how often the folders are looked at",
+    },
+    instances: {
+      type: "string",
+      valueHint: "N|auto",
+      description: "most predictions of one model that run at once (default: by chip or cores, 1 to 4)",
+    },
+    threads: {
+      type: "string",
+      valueHint: "N",
+      description: "threads for one prediction (default: the cores, shared among the instances)",
+    },
+    isolation: {
+      type: "enum",
+      options: ["worker", "process"],
+      default: "worker",
+      description: "where the engine runs: in threads, or in processes that may crash",
+    },
+    inline: {
+      type: "boolean",
+      default: true,
+      description: "let very small models run in the server's own thread",
+    },
+    "queue-limit": {
+      type: "string",
+      default: "1024",
+      valueHint: "N",
+      description: "requests of one model that may wait",
+    },
+    "queue-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: "longest wait for an instance (default: none but the request's own)",
+    },
     timeout: {
       type: "string",
       default: "5s",
@@ -61,22 +121,17 @@ export const serve = command({
   ],
   async run({ flags, positionals, io }) {
     const logger = createLogger(io, flags);
-    const models = findModels(positionals, io.cwd);
-    const port = parseCount(flags.port, "port", 0);
-    if (port > highestPort)
-      throw new CoremlxError("USAGE", `Cannot use --port ${port}: the highest is ${highestPort}`);
-    const timeoutMs = parseDuration(flags.timeout, "timeout");
+    const options = readOptions(flags, positionals, io.cwd);
     const { openServer } = await import("../../server/server.ts");
-    await using session = await openCliSession(flags, io, logger);
-    await using server = await openServer({
-      session,
-      models,
-      hostname: flags.host,
-      port,
-      allowedHosts: flags["allowed-host"],
-      timeoutMs,
-      telemetry: logger,
+    const { SessionMetrics } = await import("../../runtime/metrics/metrics.ts");
+    const metrics = new SessionMetrics({ telemetry: logger });
+    await using session = await openCliSession(flags, io, {
+      log: (level, message, fields) => logger.log(level, message, fields),
+      meters: metrics,
     });
+    const { cpu, platform, arch } = session.device();
+    metrics.setDevice({ chip: cpu, os: platform, arch, version });
+    await using server = await openServer({ ...options, session, metrics, telemetry: logger });
     const facts = { url: server.url.href, models: server.repository.served };
     io.stdout(flags.json ? `${JSON.stringify(describe(facts))}\n` : formatBanner(facts));
     logger.log("debug", "listening", { url: server.url.href });
@@ -87,9 +142,76 @@ export const serve = command({
   },
 });
 
-/** What is given, else every model of the folder. Throws USAGE for two of one name. */
-function findModels(given: readonly string[], cwd: string): readonly ModelToServe[] {
-  const models = given.length > 0 ? given.map((text) => readModel(text, cwd)) : modelsIn(cwd);
+type Options = Omit<ServerOptions, "session" | "metrics" | "telemetry">;
+
+interface ServeFlags {
+  readonly host: string;
+  readonly port: string;
+  readonly "allowed-host": readonly string[];
+  readonly repository: readonly string[];
+  readonly "model-control": ModelControl;
+  readonly "load-model": readonly string[];
+  readonly "poll-interval": string;
+  readonly instances: string | undefined;
+  readonly threads: string | undefined;
+  readonly isolation: "worker" | "process";
+  readonly inline: boolean;
+  readonly "queue-limit": string;
+  readonly "queue-timeout": string | undefined;
+  readonly timeout: string;
+  readonly device: DeviceRequest;
+  readonly function: string | undefined;
+}
+
+function readOptions(flags: ServeFlags, positionals: readonly string[], cwd: string): Options {
+  const port = parseCount(flags.port, "port", 0);
+  if (port > highestPort) {
+    throw new CoremlxError("USAGE", `Cannot use --port ${port}: the highest is ${highestPort}`);
+  }
+  const { instances, threads, "model-control": control, "load-model": loadAtStart } = flags;
+  if (control !== "explicit" && loadAtStart.length > 0) {
+    throw new CoremlxError("USAGE", "Option --load-model is for --model-control explicit");
+  }
+  const repositories = flags.repository.map((folder) => findFolder(folder, cwd));
+  const queueTimeout = flags["queue-timeout"];
+  return {
+    models: findModels(positionals, { cwd, isFolderGiven: repositories.length > 0 }),
+    repositories,
+    control,
+    loadAtStart,
+    pollIntervalMs: parseDuration(flags["poll-interval"], "poll-interval"),
+    load: {
+      device: flags.device,
+      functionName: flags.function,
+      instances:
+        instances === undefined || instances === "auto" ? instances : parseCount(instances, "instances"),
+      threads: threads === undefined ? undefined : parseCount(threads, "threads"),
+      isolation: flags.isolation,
+      inline: flags.inline ? "auto" : false,
+      queueLimit: parseCount(flags["queue-limit"], "queue-limit"),
+      queueTimeoutMs: queueTimeout === undefined ? undefined : parseDuration(queueTimeout, "queue-timeout"),
+    },
+    hostname: flags.host,
+    port,
+    allowedHosts: flags["allowed-host"],
+    timeoutMs: parseDuration(flags.timeout, "timeout"),
+  };
+}
+
+/** Throws USAGE where there is no such folder. */
+function findFolder(text: string, cwd: string): string {
+  const path = resolve(cwd, text);
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
+  throw new CoremlxError("USAGE", `Cannot serve the models of "${text}": there is no such folder`);
+}
+
+/** What is given, else, where no folder is, every model of this one. Throws USAGE for two of one name. */
+function findModels(
+  given: readonly string[],
+  { cwd, isFolderGiven }: { readonly cwd: string; readonly isFolderGiven: boolean },
+): readonly ModelToServe[] {
+  const isElsewhere = given.length > 0 || isFolderGiven;
+  const models = isElsewhere ? given.map((text) => readModel(text, cwd)) : modelsIn(cwd);
   const names = new Set<string>();
   for (const { name } of models) {
     if (names.has(name)) {

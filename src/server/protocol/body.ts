@@ -1,13 +1,14 @@
 // The body of an inference request, in the form that its headers say: JSON, JSON and binary, one raw tensor, a picture.
 
 import { byteSize } from "../../core/dtype.ts";
+import { decompress } from "../compression.ts";
 import type { ServerLimits } from "../limits.ts";
 import { refuse } from "../status.ts";
 import { dtypeOf } from "./datatypes.ts";
 import type { ModelInterface, TensorSpec } from "./interface.ts";
 import { bad, type InferRequest, type InputTensor, noParameters, readInferRequest } from "./request.ts";
 
-/** Throws BAD_INPUT, 413 for too many bytes. */
+/** Throws BAD_INPUT, 413 for too many bytes, 415 for an unknown encoding. */
 export async function readBody(
   http: Request,
   ports: ModelInterface,
@@ -29,7 +30,8 @@ export async function readBody(
 async function readBytes(http: Request, { maxBodyBytes }: ServerLimits): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(await http.arrayBuffer());
   if (bytes.length > maxBodyBytes) throw refuse(413, `The body has more than ${maxBodyBytes} bytes`);
-  return bytes;
+  const encoding = http.headers.get("content-encoding");
+  return encoding === null ? bytes : decompress(bytes, encoding, maxBodyBytes);
 }
 
 function wholeBody(

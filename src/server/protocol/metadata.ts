@@ -10,8 +10,11 @@ const extensions = [
   "binary_tensor_data",
   "classification",
   "model_configuration",
+  "model_repository",
   "parameters",
   "schedule_policy",
+  "sequence",
+  "statistics",
 ];
 
 export function describeServer(): ServerMetadata {

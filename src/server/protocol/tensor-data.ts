@@ -92,34 +92,36 @@ function readNumbers(
   const { name, shape, content } = input;
   if (content.kind !== "json") throw bad(`input "${name}" is not JSON`);
   const dtype = dtypeOf(datatype);
-  checkLength(input, content.data, count);
+  const depth = Math.max(shape.length, 1);
+  const { data } = content;
+  const isFlat = Array.isArray(data) && data.length === count && !Array.isArray(data[0]);
+  // Nobody gets memory for a shape that the data do not fill.
+  const given = isFlat ? count : countItems(data, depth);
+  if (given !== count) throw wrongCount(input, count, given);
   const tensor = { ...zeros(dtype, [count]), shape };
-  const elements = elementsOf(tensor);
-  if (Array.isArray(content.data) && fillPlain(elements, content.data, isFloat(dtype))) return tensor;
+  if (isFlat && dtype !== "bool" && fillPlain(elementsOf(tensor), data, isFloat(dtype))) return tensor;
   // Nested, or with something in it that needs a closer look: booleans, "NaN", long integers, mistakes.
   const isWide = byteSize(dtype) === 8 && !isFloat(dtype);
   const store = storeInto(tensor);
   let index = 0;
-  visit(isWide ? content.readExactly() : content.data, Math.max(shape.length, 1), (item) => {
-    const number = index < count ? numberFrom(item, datatype) : undefined;
-    if (index >= count) throw wrongCount(input, count, "more");
+  visit(isWide ? content.readExactly() : data, depth, (item) => {
+    const number = numberFrom(item, datatype);
     const problem = number === undefined ? "no number" : store(index, number);
     if (problem !== undefined) {
       throw bad(`element ${index} of input "${name}" is ${shownItem(item)}, ${problem} for ${datatype}`);
     }
     index++;
   });
-  if (index < count) throw wrongCount(input, count, String(index));
   return tensor;
 }
 
-/** A list that is too short for its shape is refused before memory is taken for the shape. */
-function checkLength(input: InputTensor, data: unknown, count: number): void {
-  if (count <= 1 || (Array.isArray(data) && (Array.isArray(data[0]) || data.length === count))) return;
-  throw wrongCount(input, count, Array.isArray(data) ? String(data.length) : "no list");
+function countItems(data: unknown, depth: number): number {
+  let items = 0;
+  visit(data, depth, () => items++);
+  return items;
 }
 
-function wrongCount({ name, datatype, shape }: InputTensor, count: number, got: string) {
+function wrongCount({ name, datatype, shape }: InputTensor, count: number, got: number) {
   return bad(`input "${name}" of ${datatype} [${shape.join(", ")}] has ${count} elements, got ${got}`);
 }
 

@@ -1,15 +1,19 @@
 // Inference: the route that everything else is there for. What it does for each request is counted in microseconds.
 
 import type { FeatureValues } from "../../core/tensor.ts";
-import { encodeAnswer } from "../protocol/answer.ts";
+import type { PredictionLease } from "../../runtime/session.ts";
+import { compress } from "../compression.ts";
+import type { ServerLimits } from "../limits.ts";
+import { type Answer, encodeAnswer } from "../protocol/answer.ts";
 import { readBody } from "../protocol/body.ts";
 import { readInputs } from "../protocol/inputs.ts";
 import { selectOutputs, toOutputTensor } from "../protocol/outputs.ts";
 import { countOf, type InferRequest } from "../protocol/request.ts";
+import { echoSequence, readSequenceStep } from "../protocol/sequence.ts";
 import { inferRequestSchema, inferResponseSchema } from "../protocol/schemas.ts";
 import type { ServedModel } from "../repository/served-model.ts";
 import type { Call, Content, Route } from "../route.ts";
-import type { ServerContext } from "../context.ts";
+import type { SequenceStep } from "../sequence-table.ts";
 import { refuse } from "../status.ts";
 import { failures } from "./answers.ts";
 
@@ -47,46 +51,72 @@ async function infer(call: Call): Promise<Response> {
   const { context, param, request: http } = call;
   if (context.isDraining()) throw refuse(503, "The server is shutting down");
   const served = context.repository.find(param("model"), param("version") || undefined);
+  using _use = served.use();
   call.holdOpen();
   const request = await readBody(http, served.ports, context.limits);
   const wanted = selectOutputs(request, served.ports);
   const values = await readInputs(request, served.ports);
-  using lease = await predict(served, values, { request, http, context });
-  const tensors = wanted.map((output) => toOutputTensor(output, served.ports, lease.outputs));
-  const { body: bytes, jsonLength } = encodeAnswer(
-    { modelName: served.name, modelVersion: served.version, id: request.id, parameters: undefined },
-    tensors,
+  const step = served.sequences && readSequenceStep(request, context.limits.maxIdLength);
+  using lease = await predict(served, values, { request, http, step, limits: context.limits });
+  const answer = encodeAnswer(
+    {
+      modelName: served.name,
+      modelVersion: served.version,
+      id: request.id,
+      parameters: step && echoSequence(request, step),
+    },
+    wanted.map((output) => toOutputTensor(output, served.ports, lease.outputs)),
   );
-  if (jsonLength === undefined) return new Response(bytes, { headers: jsonHeaders });
-  return new Response(bytes, {
-    headers: { "content-type": "application/octet-stream", [lengthHeader]: String(jsonLength) },
-  });
+  return respond(answer, http.headers.get("accept-encoding"));
 }
-
-const jsonHeaders = { "content-type": "application/json" };
 
 interface Run {
   readonly request: InferRequest;
   readonly http: Request;
-  readonly context: ServerContext;
+  readonly step: SequenceStep | undefined;
+  readonly limits: ServerLimits;
 }
 
-function predict({ model }: ServedModel, values: FeatureValues, { request, http, context }: Run) {
+function predict(
+  { model, sequences, timeoutMs: usualMs }: ServedModel,
+  values: FeatureValues,
+  { request, http, step, limits }: Run,
+): Promise<PredictionLease> {
   const { parameters } = request;
-  return model.predictLeased(values, {
-    timeoutMs: timeoutOf(countOf(parameters, "timeout"), context),
-    priority: priorityOf(countOf(parameters, "priority")),
-    signal: http.signal,
+  const asked = countOf(parameters, "timeout");
+  // In microseconds, as the protocol has it; 0 is as if nothing was said.
+  const timeoutMs =
+    asked === undefined || asked === 0 ? usualMs : Math.min(asked / 1_000, limits.maxTimeoutMs);
+  const options = { priority: priorityOf(countOf(parameters, "priority")), signal: http.signal };
+  if (sequences === undefined || step === undefined)
+    return model.predictLeased(values, { ...options, timeoutMs });
+  const started = performance.now();
+  return sequences.run(step, (state) => {
+    // Its turn may have come late; what is left of the time may be nothing, which is for the model to say.
+    const leftMs = Math.max(timeoutMs - (performance.now() - started), 0);
+    return model.predictLeased(values, { ...options, timeoutMs: leftMs, state });
   });
-}
-
-/** In microseconds, as the protocol has it; 0 is as if nothing was said. */
-function timeoutOf(timeoutUs: number | undefined, { timeoutMs, limits }: ServerContext): number {
-  if (timeoutUs === undefined || timeoutUs === 0) return timeoutMs;
-  return Math.min(timeoutUs / 1_000, limits.maxTimeoutMs);
 }
 
 /** The protocol's 1 goes first and 0 is as if nothing was said; ours are served from the highest down. */
 function priorityOf(level: number | undefined): number | undefined {
   return level === undefined || level === 0 ? undefined : Number.MAX_SAFE_INTEGER - level;
+}
+
+const jsonHeaders = { "content-type": "application/json" };
+
+async function respond({ body: bytes, jsonLength }: Answer, accepted: string | null): Promise<Response> {
+  const headers: Record<string, string> =
+    jsonLength === undefined
+      ? jsonHeaders
+      : { "content-type": "application/octet-stream", [lengthHeader]: String(jsonLength) };
+  if (accepted === null) return new Response(bytes, { headers });
+  const compressed = await compress(
+    typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes,
+    accepted,
+  );
+  if (compressed === undefined) return new Response(bytes, { headers });
+  return new Response(compressed.body, {
+    headers: { ...headers, "content-encoding": compressed.encoding, vary: "accept-encoding" },
+  });
 }

@@ -2,6 +2,7 @@
 
 import { describeConfig, describeMetadata, describeServer } from "../protocol/metadata.ts";
 import { modelConfigSchema, modelMetadataSchema, serverMetadataSchema } from "../protocol/schemas.ts";
+import { describeStatistics, type ModelStatistics, statisticsSchema } from "../protocol/statistics.ts";
 import { type Call, jsonResponse, type Route } from "../route.ts";
 import type { ServedModel } from "../repository/served-model.ts";
 import { failures, ok } from "./answers.ts";
@@ -16,6 +17,16 @@ export const metadataRoutes: readonly Route[] = [
     answers: ok(serverMetadataSchema),
     handle: () => jsonResponse(describeServer()),
   },
+  // Before the models, one of which could be called so.
+  {
+    method: "GET",
+    path: "/v2/models/stats",
+    group: "metadata",
+    operationId: "serverStatistics",
+    summary: "Statistics of all models",
+    answers: ok(statisticsSchema),
+    handle: ({ context }) => jsonResponse({ model_stats: context.repository.served.map(statisticsOf) }),
+  },
   ...ofModel("", {
     operation: "Metadata",
     summary: "Inputs and outputs of a model",
@@ -26,9 +37,19 @@ export const metadataRoutes: readonly Route[] = [
     operation: "Config",
     summary: "Configuration of a model",
     answers: { ...ok(modelConfigSchema), ...failures(404, 503) },
-    answer: (served) => describeConfig(served, { sequenceIdleMs: 0 }),
+    answer: (served, { context }) => describeConfig(served, context.limits),
+  }),
+  ...ofModel("/stats", {
+    operation: "Statistics",
+    summary: "Statistics of a model",
+    answers: { ...ok(statisticsSchema), ...failures(404, 503) },
+    answer: (served) => ({ model_stats: [statisticsOf(served)] }),
   }),
 ];
+
+function statisticsOf({ name, version, model }: ServedModel): ModelStatistics {
+  return describeStatistics(name, version, model.stats);
+}
 
 interface ModelAnswer {
   readonly operation: string;
