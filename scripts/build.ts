@@ -8,6 +8,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { constants, zstdCompressSync } from "node:zlib";
 import { type BunPlugin, Glob } from "bun";
+import { bundledPackages } from "./bundled-packages.ts";
 import { checkMachO, type MachOSignature } from "./macho.ts";
 
 const root = resolve(import.meta.dir, "..");
@@ -192,7 +193,7 @@ function compressOnce(
 /** The licences of what is inside: each asks to be passed on with every copy. Throws for a package without one. */
 function noticeFiles(): { title: string; path: string }[] {
   const kept = [...new Glob("**/*").scanSync(join(root, "licenses"))].sort();
-  const packages = bundledPackages().flatMap((name) => {
+  const packages = bundledPackages().flatMap(({ name }) => {
     if (kept.some((file) => file.startsWith(`${name}/`))) return []; // it comes without, so we keep it ourselves
     const path = [...new Glob("{LICENSE,LICENCE,license}*").scanSync(join(root, "node_modules", name))][0];
     if (path === undefined)
@@ -204,23 +205,6 @@ function noticeFiles(): { title: string; path: string }[] {
     ...kept.map((file) => ({ title: file, path: join(root, "licenses", file) })),
     ...packages,
   ];
-}
-
-/** Our dependencies and theirs, by name. */
-function bundledPackages(): string[] {
-  const names = new Set<string>();
-  const visit = (manifest: string) => {
-    const { dependencies = {} } = JSON.parse(readFileSync(manifest, "utf8")) as {
-      dependencies?: Record<string, string>;
-    };
-    for (const name of Object.keys(dependencies)) {
-      if (names.has(name)) continue;
-      names.add(name);
-      visit(join(root, "node_modules", name, "package.json"));
-    }
-  };
-  visit(join(root, "package.json"));
-  return [...names].sort();
 }
 
 function versionModule(): string {
