@@ -60,6 +60,20 @@ export class CoremlEngine implements Engine {
     }
   }
 
+  /** To a new place of the caller's; gives the milliseconds it took. */
+  compileTo(model: Model, destination: string): number {
+    const started = performance.now();
+    this.#library.compile(model.path, destination);
+    return performance.now() - started;
+  }
+
+  /** Where its compiled form lies, made where it is missing. */
+  async compiledPlace(model: Model): Promise<Pick<CompiledPlace, "path" | "isKept">> {
+    const place = await this.#compile(model);
+    place.onDispose();
+    return place;
+  }
+
   /** For a device of choice; "auto" is all of them, for nothing is measured here. */
   async plan(model: Model, options: PlanOptions = {}): Promise<ComputePlan> {
     const { functionName, device = "auto" } = options;

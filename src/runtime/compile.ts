@@ -10,21 +10,24 @@ import { entryBytes } from "../engines/cache/manifest.ts";
 import { settlesInMs, takeSnapshot } from "../engines/cache/model-index.ts";
 import { compileFolder } from "../engines/compile-folder.ts";
 import { loadFile, type LoadFileOptions } from "../engines/load-file.ts";
+import { CoremlEngine } from "../engines/coreml.ts";
 import { PortableEngine } from "../engines/portable.ts";
 import { openEngine } from "../engines/select.ts";
 import { locateOnnxRuntime } from "../native/library.ts";
 import { OnnxRuntime } from "../native/onnxruntime.ts";
+import { compileForCoreml } from "./compile-coreml.ts";
 
 export interface CompileModelOptions {
   /** The user's cache folder. */
   readonly cacheDir: string;
-  /** "auto" (default) or "portable". */
+  /** "auto" (default), "coreml" or "portable". */
   readonly engine?: string | undefined;
   readonly onnxruntimePath?: string | undefined;
+  readonly coremlPath?: string | undefined;
   /** Default: all functions into the cache, the default function into a folder. */
   readonly functionName?: string | undefined;
   readonly precision?: "float32" | "model" | undefined;
-  /** Write a folder instead; the cache is left alone. */
+  /** Write a folder instead, for Core ML a new .mlmodelc; the cache is left alone. */
   readonly outputFolder?: string | undefined;
   /** Read model and entry whole instead of believing sizes and times. */
   readonly verify?: boolean | undefined;
@@ -58,10 +61,13 @@ export interface CompileResult {
  * result cannot be kept.
  */
 export async function compileModel(path: string, options: CompileModelOptions): Promise<CompileResult> {
-  const { engine = "auto", cacheDir, onnxruntimePath } = options;
-  if (engine !== "auto" && engine !== "portable") {
-    await using other = await openEngine({ engine, cacheDir, onnxruntimePath });
-    throw new CoremlxError("UNSUPPORTED", `Cannot compile with the ${other.name} engine here`);
+  const { engine = "auto", cacheDir, onnxruntimePath, coremlPath } = options;
+  if (engine !== "portable" && (engine !== "auto" || process.platform === "darwin")) {
+    await using chosen = await openEngine({ engine, cacheDir, onnxruntimePath, coremlPath });
+    if (chosen instanceof CoremlEngine) {
+      const compiled = await compileForCoreml(path, chosen, options);
+      return { ...compiled, engine: chosen.name, engineVersion: chosen.version };
+    }
   }
   const library = await locateOnnxRuntime({
     path: onnxruntimePath,

@@ -9,7 +9,7 @@ const cacheDir = join(tmpdir(), "coremlx-test-cache");
 
 engineSuite("portable", () => openEngine({ engine: "portable", cacheDir }));
 engineSuite("portable in model precision", () =>
-  openEngine({ engine: "auto", cacheDir, precision: "model" }),
+  openEngine({ engine: "portable", cacheDir, precision: "model" }),
 );
 engineSuite("fake", async () => {
   learnDigits(await Promise.all(Array.from({ length: 10 }, (_, digit) => digitPicture(digit))));

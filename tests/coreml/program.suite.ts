@@ -1,6 +1,7 @@
 // The program from outside, on the stand-in: what a user types, and that nothing of it can be taken for Core ML's answer.
 
 import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { digitsPackage } from "../support/digits.ts";
 import { port } from "../support/program-models.ts";
@@ -9,6 +10,7 @@ import { coremlPath } from "../support/standin.ts";
 import { writeStandInPackage } from "../support/standin-package.ts";
 import { tempFolder } from "../support/temp.ts";
 
+const stateful = join(import.meta.dir, "../fixtures/formats/stateful.mlpackage");
 const picture = join(import.meta.dir, "../../examples/digits/digit_7.png");
 const env = { COREMLX_STANDIN_MODELS: process.env["COREMLX_STANDIN_MODELS"] ?? "" };
 
@@ -32,6 +34,38 @@ test("auto never takes the stand-in", async () => {
   const { code, stdout } = await run(words, { env: { ...env, COREMLX_COREML: coremlPath() } });
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ engine: "portable", device: "cpu" });
+});
+
+test("compile makes a model warm, once, and writes it where it is asked to", async () => {
+  using folder = tempFolder();
+  const options = [
+    "--engine",
+    "coreml",
+    "--coreml",
+    coremlPath(),
+    "--cache-dir",
+    join(folder.path, "cache"),
+    "--json",
+  ];
+  const compile = async (...more: string[]) => {
+    const { code, stdout, stderr } = await run(["compile", stateful, ...options, ...more], { env });
+    return code === 0 ? JSON.parse(stdout) : stderr;
+  };
+  const outcomes = ({ functions }: { functions: { name: string; outcome: string }[] }) =>
+    functions.map(({ name, outcome }) => [name, outcome]);
+  expect(outcomes(await compile())).toEqual([
+    ["accumulate", "cold"],
+    ["reset", "cold"],
+  ]);
+  expect(outcomes(await compile("--function", "reset"))).toEqual([["reset", "warm"]]);
+  const place = join(folder.path, "Mine.mlmodelc");
+  expect(await compile("-o", place)).toMatchObject({
+    engine: "coreml",
+    functions: [{ name: "accumulate", folder: place }],
+  });
+  expect(readdirSync(place)).toEqual(["standin.json"]);
+  expect(await compile("-o", place)).toContain("it exists");
+  expect(await compile("-o", join(folder.path, "mine"))).toContain("named .mlmodelc");
 });
 
 describe("inspect --plan", () => {

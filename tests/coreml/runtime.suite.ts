@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { join, resolve } from "node:path";
+import { CoremlxError } from "../../src/core/errors.ts";
 import type { LogFields } from "../../src/core/telemetry.ts";
 import { type FeatureValue, f32, isTensor, numbersOf, tensorOf } from "../../src/core/tensor.ts";
 import {
@@ -168,6 +169,40 @@ describe("a prediction that hangs", () => {
       expect(model.stats.instances).toMatchObject({ replaced: 1, abandonedThreads: 0 });
       expect(eventsOf("instance replaced")).toMatchObject([{ reason: expect.stringContaining("poisoned") }]);
       await expectDoubled(model, 1);
+    }));
+
+  test("under the load of many callers costs two calls their answers, and no other", () =>
+    withSession(async ({ session, folder }) => {
+      const faults = { hangAfter: 40, hangCount: 2, hangUs: 400_000, pattern: 171, scope: "process" };
+      const shape = [40, 1001]; // large enough to be lent without a copy
+      const path = doubling(folder, { faults, backing: "padded" }, shape);
+      const model = await session.load(path, { ...onCpu, instances: 2, hangMs: 20, breaker: patient });
+      const wrong: unknown[] = [];
+      const endings = new Map<string, number>();
+      const note = (ending: string) => endings.set(ending, (endings.get(ending) ?? 0) + 1);
+      const caller = async (first: number) => {
+        for (let i = 0; i < 20; i++) {
+          const x = f32(
+            Array.from({ length: 40 * 1001 }, (_, at) => (at + first + i) % 997),
+            shape,
+          );
+          const wanted = numbersOf(x).map((value) => 2 * value);
+          try {
+            const y = (await model.predict(new Map([["x", x]]), { timeoutMs: 200 })).get("y");
+            if (y === undefined || !isTensor(y) || !Bun.deepEquals(numbersOf(y), wanted))
+              wrong.push([first, i]);
+            note("answered");
+          } catch (error) {
+            note(error instanceof CoremlxError ? error.code : String(error));
+          }
+        }
+      };
+      await Promise.all([0, 100, 200].map(caller));
+      await until(() => model.stats.instances.abandonedThreads === 0);
+      expect(wrong).toEqual([]);
+      expect([...endings.keys()].toSorted()).toEqual(["DEADLINE", "answered"]);
+      expect(endings.get("DEADLINE")).toBeGreaterThanOrEqual(2);
+      expect(model.stats.quarantine).toMatchObject({ count: 0, bytes: 0 });
     }));
 
   test("of a model that takes more than arrays ends inside the library: no thread is lost", () =>

@@ -37,6 +37,7 @@ export const compile = command({
     },
     engine: engineFlags.engine,
     onnxruntime: engineFlags.onnxruntime,
+    coreml: engineFlags.coreml,
     "cache-dir": engineFlags["cache-dir"],
   },
   examples: [
@@ -53,6 +54,7 @@ export const compile = command({
         cacheDir: cacheDirOf(flags["cache-dir"], io),
         engine: flags.engine,
         onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
+        coremlPath: flags.coreml === undefined ? undefined : resolve(io.cwd, flags.coreml),
         functionName: flags.function,
         precision: flags.precision,
         outputFolder: output === undefined ? undefined : resolve(io.cwd, output),
