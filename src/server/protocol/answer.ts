@@ -22,11 +22,11 @@ export interface Answer {
 
 /** Copies every binary tensor once, so that its memory can go back. */
 export function encodeAnswer(head: AnswerHead, tensors: readonly OutputTensor[]): Answer {
-  const frames: (Uint8Array | undefined)[] = [];
+  const binary: Uint8Array[] = [];
   let outputs = "";
   for (const tensor of tensors) {
     const frame = tensor.isBinary ? frameOf(tensor) : undefined;
-    frames.push(frame);
+    if (frame !== undefined) binary.push(frame);
     outputs += `${outputs === "" ? "" : ","}${tensorText(tensor, frame)}`;
   }
   const { modelName, modelVersion, id, parameters } = head;
@@ -34,7 +34,6 @@ export function encodeAnswer(head: AnswerHead, tensors: readonly OutputTensor[])
     `{"model_name":${JSON.stringify(modelName)},"model_version":${JSON.stringify(modelVersion)}` +
     `${id === undefined ? "" : `,"id":${JSON.stringify(id)}`}` +
     `${parameters === undefined ? "" : `,"parameters":${JSON.stringify(parameters)}`},"outputs":[${outputs}]}`;
-  const binary = frames.filter((frame) => frame !== undefined);
   return binary.length === 0 ? { body: json, jsonLength: undefined } : join(json, binary);
 }
 
@@ -55,8 +54,28 @@ function join(json: string, frames: readonly Uint8Array[]): Answer {
 }
 
 /** The bytes as the protocol has them: an array's own, strings with their lengths before them. */
-function frameOf({ content }: OutputTensor): Uint8Array {
+function frameOf({ content, isConstant }: OutputTensor): Uint8Array {
   if (!isStrings(content)) return content.bytes;
+  return isConstant ? remember(frames, content, frameStrings) : frameStrings(content);
+}
+
+/** Of lists that are the same for each answer of a model: its labels, which may be thousands. */
+const frames = new WeakMap<readonly string[], Uint8Array>();
+const texts = new WeakMap<readonly string[], string>();
+
+function remember<T>(
+  known: WeakMap<readonly string[], T>,
+  strings: readonly string[],
+  make: (strings: readonly string[]) => T,
+): T {
+  const found = known.get(strings);
+  if (found !== undefined) return found;
+  const made = make(strings);
+  known.set(strings, made);
+  return made;
+}
+
+function frameStrings(content: readonly string[]): Uint8Array {
   const encoded = content.map((text) => encoder.encode(text));
   const frame = new Uint8Array(new ArrayBuffer(encoded.reduce((total, { length }) => total + 4 + length, 0)));
   const view = new DataView(frame.buffer);
@@ -70,10 +89,15 @@ function frameOf({ content }: OutputTensor): Uint8Array {
 }
 
 function tensorText(tensor: OutputTensor, frame: Uint8Array | undefined): string {
-  const { name, shape, content } = tensor;
+  const { name, shape, content, isConstant } = tensor;
   const lead = `{"name":${JSON.stringify(name)},"datatype":"${datatypeText(tensor)}","shape":[${shape.join(",")}]`;
   if (frame !== undefined) return `${lead},"parameters":{"binary_data_size":${frame.length}}}`;
-  return `${lead},"data":[${isStrings(content) ? content.map((text) => JSON.stringify(text)).join(",") : dataText(content)}]}`;
+  if (!isStrings(content)) return `${lead},"data":[${dataText(content)}]}`;
+  return `${lead},"data":[${isConstant ? remember(texts, content, stringsText) : stringsText(content)}]}`;
+}
+
+function stringsText(strings: readonly string[]): string {
+  return strings.map((text) => JSON.stringify(text)).join(",");
 }
 
 /** FP16 has no JSON form: as JSON it is FP32, which holds every value of it. */

@@ -25,6 +25,8 @@ export interface ModelInterface {
   readonly isStateful: boolean;
   /** Of a classifier. */
   readonly labels: readonly (string | bigint)[] | undefined;
+  /** The same, where they are texts: one list for all answers. */
+  readonly labelTexts: readonly string[] | undefined;
 }
 
 export function describeInterface(
@@ -36,6 +38,9 @@ export function describeInterface(
     outputs: specsOf(outputs, classLabels?.length),
     isStateful: states.length > 0,
     labels: classLabels,
+    labelTexts: classLabels?.every((label) => typeof label === "string")
+      ? classLabels.map(String)
+      : undefined,
   };
 }
 

@@ -1,12 +1,14 @@
 // A model's answer as the protocol's tensors. Arrays stay in the memory they came in.
 
 import {
+  type Dictionary,
   type FeatureValue,
   type FeatureValues,
   isTensor,
   numbersOf,
   type Tensor,
   tensorOf,
+  zeros,
 } from "../../core/tensor.ts";
 import { CoremlxError } from "../../core/errors.ts";
 import { suggest } from "../../core/suggest.ts";
@@ -20,6 +22,8 @@ export interface OutputTensor {
   readonly shape: readonly number[];
   readonly content: Tensor | readonly string[];
   readonly isBinary: boolean;
+  /** The very same list for each answer of the model. */
+  readonly isConstant: boolean;
 }
 
 /** Which tensors are wanted. Throws BAD_INPUT for a name the model does not give, and for one asked for twice. */
@@ -55,27 +59,48 @@ export function toOutputTensor(
   }
   if (classCount > 0) {
     const content = classify(name, value, { count: classCount, labels: model.labels });
-    return { name, shape: [content.length], content, isBinary };
+    return { name, shape: [content.length], content, isBinary, isConstant: false };
   }
-  const content = contentOf(spec, value);
+  const content = contentOf(spec, value, model);
   const shape = isStrings(content) ? [content.length] : content.shape;
-  return { name, shape, content, isBinary };
+  return { name, shape, content, isBinary, isConstant: content === model.labelTexts };
 }
 
 export function isStrings(content: OutputTensor["content"]): content is readonly string[] {
   return Array.isArray(content);
 }
 
-function contentOf({ part, datatype }: TensorSpec, value: FeatureValue): Tensor | readonly string[] {
+function contentOf(
+  { part, datatype }: TensorSpec,
+  value: FeatureValue,
+  { labelTexts }: ModelInterface,
+): Tensor | readonly string[] {
   if (typeof value === "number") return tensorOf("float64", [value]);
   if (typeof value === "bigint") return tensorOf("int64", [value]);
   if (typeof value === "string") return [value];
   if (isTensor(value)) return value.dtype === "bfloat16" ? widen(value) : value;
   if (value instanceof Map) {
-    return part === "value" ? tensorOf("float64", [...value.values()]) : listOf(datatype, [...value.keys()]);
+    if (part === "value") return valuesOf(value);
+    return labelTexts && hasKeys(value, labelTexts) ? labelTexts : listOf(datatype, [...value.keys()]);
   }
   const items: readonly (string | bigint)[] = Array.isArray(value) ? value : [];
   return listOf(datatype, items);
+}
+
+function valuesOf(dictionary: Dictionary): Tensor {
+  const tensor = zeros("float64", [dictionary.size]);
+  const numbers = new Float64Array(tensor.bytes.buffer);
+  let index = 0;
+  for (const value of dictionary.values()) numbers[index++] = value;
+  return tensor;
+}
+
+/** These, in this order. */
+function hasKeys(dictionary: Dictionary, keys: readonly string[]): boolean {
+  if (dictionary.size !== keys.length) return false;
+  let index = 0;
+  for (const key of dictionary.keys()) if (key !== keys[index++]) return false;
+  return true;
 }
 
 function widen(tensor: Tensor): Tensor {

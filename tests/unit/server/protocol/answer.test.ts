@@ -9,8 +9,10 @@ import type { OutputTensor } from "../../../../src/server/protocol/outputs.ts";
 
 const head = { modelName: "m", modelVersion: "2", id: undefined, parameters: undefined };
 
-function jsonOf(tensor: Omit<OutputTensor, "name" | "isBinary">): unknown {
-  const { body, jsonLength } = encodeAnswer(head, [{ name: "y", isBinary: false, ...tensor }]);
+function jsonOf(tensor: Pick<OutputTensor, "shape" | "content">): unknown {
+  const { body, jsonLength } = encodeAnswer(head, [
+    { name: "y", isBinary: false, isConstant: false, ...tensor },
+  ]);
   expect(jsonLength).toBeUndefined();
   return JSON.parse(String(body)).outputs[0];
 }
@@ -37,7 +39,7 @@ describe("JSON", () => {
   ];
   test.each(types)("of %s %p is %s %s", (dtype, values, datatype, data) => {
     const { body } = encodeAnswer(head, [
-      { name: "y", shape: [2], content: tensorOf(dtype, values), isBinary: false },
+      { name: "y", shape: [2], content: tensorOf(dtype, values), isBinary: false, isConstant: false },
     ]);
     expect(body).toBe(
       `{"model_name":"m","model_version":"2","outputs":[{"name":"y","datatype":"${datatype}","shape":[2],"data":${data}}]}`,
@@ -46,7 +48,7 @@ describe("JSON", () => {
 
   test("has names, ids and strings with their quotes escaped", () => {
     const { body } = encodeAnswer({ ...head, modelName: 'a"b', id: '\n"' }, [
-      { name: "\\", shape: [1], content: ['"\u2028'], isBinary: false },
+      { name: "\\", shape: [1], content: ['"\u2028'], isBinary: false, isConstant: false },
     ]);
     expect(JSON.parse(String(body))).toEqual({
       model_name: 'a"b',
@@ -63,9 +65,9 @@ describe("JSON", () => {
 
 test("binary tensors follow the JSON in order, each as long as it says", () => {
   const { body, jsonLength = 0 } = encodeAnswer(head, [
-    { name: "a", shape: [2], content: tensorOf("int16", [1, -1]), isBinary: true },
-    { name: "b", shape: [1], content: f32([1]), isBinary: false },
-    { name: "c", shape: [2], content: ["é", ""], isBinary: true },
+    { name: "a", shape: [2], content: tensorOf("int16", [1, -1]), isBinary: true, isConstant: false },
+    { name: "b", shape: [1], content: f32([1]), isBinary: false, isConstant: false },
+    { name: "c", shape: [2], content: ["é", ""], isBinary: true, isConstant: false },
   ]);
   if (typeof body === "string") throw new Error("no binary");
   expect(JSON.parse(new TextDecoder().decode(body.subarray(0, jsonLength))).outputs).toEqual([
@@ -74,6 +76,16 @@ test("binary tensors follow the JSON in order, each as long as it says", () => {
     { name: "c", datatype: "BYTES", shape: [2], parameters: { binary_data_size: 10 } },
   ]);
   expect([...body.subarray(jsonLength)]).toEqual([1, 0, 255, 255, 2, 0, 0, 0, 0xc3, 0xa9, 0, 0, 0, 0]);
+});
+
+test("a list that is the same for each answer is written the same each time", () => {
+  const tensor = { name: "c", shape: [2], content: ["é", ""], isConstant: true };
+  const answers = [true, true, false, false].map((isBinary) => encodeAnswer(head, [{ ...tensor, isBinary }]));
+  const [binary, again, json, jsonAgain] = answers.map(({ body }) => body);
+  expect(again).toEqual(binary ?? "");
+  expect(jsonAgain).toEqual(json ?? "");
+  expect([...(binary ?? "").slice(-10)].map(Number)).toEqual([2, 0, 0, 0, 0xc3, 0xa9, 0, 0, 0, 0]);
+  expect(JSON.parse(String(json)).outputs[0].data).toEqual(["é", ""]);
 });
 
 describe("classification", () => {
