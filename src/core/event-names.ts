@@ -179,9 +179,20 @@ export const eventTable = {
     help: "A folder of models could not be looked through; that is tried again",
     fields: { reason: "why" },
   },
+  "request answered": {
+    help: "A request and what it was answered (with the access log only)",
+    fields: {
+      method: "of HTTP",
+      path: "of the request",
+      status: "of the answer",
+      ms: "from the request's head to the answer",
+      requestId: "as the client calls it",
+      traceparent: "of the trace it belongs to",
+    },
+  },
   "request failed": {
     help: "The server could not answer for a reason of its own; the client is told no more than that",
-    fields: { code: "of the error", reason: "why" },
+    fields: { code: "of the error", reason: "why", requestId: "as the client calls it" },
   },
   "library not usable": {
     help: "The built-in ONNX Runtime cannot be loaded from one place; the next is tried",

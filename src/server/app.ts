@@ -3,7 +3,9 @@
 import { Hono } from "hono";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { ServerContext } from "./context.ts";
+import type { ServerLimits } from "./limits.ts";
 import { describeApi } from "./openapi.ts";
+import { echoNames, logRequest, namesOf, type RequestNames } from "./request-log.ts";
 import { jsonResponse, type Route } from "./route.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { inferRoutes } from "./routes/infer.ts";
@@ -37,6 +39,8 @@ export type Guard = (request: Request) => void;
 export interface AppOptions {
   readonly context: ServerContext;
   readonly guards: readonly Guard[];
+  /** Log every request. */
+  readonly hasAccessLog: boolean;
 }
 
 /** What a connection can do for a handler. */
@@ -50,12 +54,36 @@ interface Env {
   Bindings: Connection;
 }
 
-export function createApp({ context, guards }: AppOptions): App {
-  const router = new Hono<Env>({ strict: false });
-  const answer = (error: unknown): Response => {
-    if (statusOf(error) === 500) logFailure(context, error);
-    return errorResponse(error);
+export function createApp({ context, guards, hasAccessLog }: AppOptions): App {
+  const { limits, telemetry } = context;
+  const router = createRouter(context);
+  let underWay = 0;
+  return async (request, connection) => {
+    const started = performance.now();
+    const names = namesOf(request);
+    let response: Response;
+    underWay++;
+    try {
+      for (const guard of guards) guard(request);
+      if (underWay > limits.maxRequests) refuseSurplus(request, limits);
+      response = await router.fetch(request, connection);
+    } catch (error) {
+      response = answerFailure(context, error, names);
+    } finally {
+      underWay--;
+    }
+    echoNames(response, names);
+    // Whoever keeps the connection would have it cut when the server ends.
+    if (context.isDraining()) response.headers.set("connection", "close");
+    if (hasAccessLog) {
+      logRequest(telemetry, { ...names, request, status: response.status, ms: performance.now() - started });
+    }
+    return response;
   };
+}
+
+function createRouter(context: ServerContext): Hono<Env> {
+  const router = new Hono<Env>({ strict: false });
   for (const route of routes) {
     router.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), (c) => {
       return route.handle({
@@ -66,16 +94,27 @@ export function createApp({ context, guards }: AppOptions): App {
       });
     });
   }
-  router.notFound((c) => answer(noRoute(c.req.method, c.req.path)));
-  router.onError((error) => answer(error));
-  return async (request, connection) => {
-    try {
-      for (const guard of guards) guard(request);
-      return await router.fetch(request, connection);
-    } catch (error) {
-      return answer(error);
-    }
-  };
+  router.notFound((c) => {
+    throw noRoute(c.req.method, c.req.path);
+  });
+  router.onError((error) => {
+    throw error;
+  });
+  return router;
+}
+
+/** Health is asked for by those who decide what becomes of a server that has too much to do. */
+function refuseSurplus(request: Request, { maxRequests }: ServerLimits): void {
+  if (new URL(request.url).pathname.startsWith("/v2/health/")) return;
+  throw new CoremlxError("OVERLOADED", `More than ${maxRequests} requests are under way`);
+}
+
+function answerFailure({ telemetry }: ServerContext, error: unknown, { requestId }: RequestNames): Response {
+  if (statusOf(error) === 500) {
+    const code = error instanceof CoremlxError ? error.code : "INTERNAL";
+    telemetry.log("error", "request failed", { code, reason: messageOf(error), requestId });
+  }
+  return errorResponse(error);
 }
 
 /** 405 where the path is one of ours with another method. */
@@ -92,9 +131,4 @@ function matches(pattern: string, path: string): boolean {
   return (
     parts.length === wanted.length && wanted.every((part, i) => part.startsWith("{") || part === parts[i])
   );
-}
-
-function logFailure({ telemetry }: ServerContext, error: unknown): void {
-  const code = error instanceof CoremlxError ? error.code : "INTERNAL";
-  telemetry.log("error", "request failed", { code, reason: messageOf(error) });
 }

@@ -11,13 +11,13 @@ const maxShownElements = 32;
 
 /** For a POSIX shell. */
 export function describeCurl({ name, ports }: Pick<ServedModel, "name" | "ports">, baseUrl: string): string {
-  const url = `${baseUrl.replace(/\/$/, "")}/v2/models/${encodeURIComponent(name)}/infer`;
+  const call = curlOf(name, baseUrl);
   const inputs = ports.inputs.filter(({ feature }) => !feature.isOptional).map(exampleOf);
   const json = JSON.stringify({ inputs: inputs.map(({ head }) => head) });
   const zeros = inputs.reduce((total, { zeroBytes }) => total + zeroBytes, 0);
-  if (zeros === 0) return `curl -s ${url} -d ${quote(json)}`;
+  if (zeros === 0) return `${call} -d ${quote(json)}`;
   const length = new TextEncoder().encode(json).length;
-  return `{ printf %s ${quote(json)}; head -c ${zeros} /dev/zero; } | curl -s ${url} -H 'Inference-Header-Content-Length: ${length}' --data-binary @-`;
+  return `{ printf %s ${quote(json)}; head -c ${zeros} /dev/zero; } | ${call} -H 'Inference-Header-Content-Length: ${length}' --data-binary @-`;
 }
 
 /** For a model that a picture file is enough for. */
@@ -27,8 +27,14 @@ export function describePictureCurl(
 ): string | undefined {
   const needed = ports.inputs.filter(({ feature }) => !feature.isOptional);
   if (needed.length !== 1 || needed[0]?.feature.type.kind !== "image") return undefined;
-  const url = `${baseUrl.replace(/\/$/, "")}/v2/models/${encodeURIComponent(name)}/infer`;
-  return `curl -s ${url} -H 'Content-Type: image/png' --data-binary @FILE.png`;
+  return `${curlOf(name, baseUrl)} -H 'Content-Type: image/png' --data-binary @FILE.png`;
+}
+
+function curlOf(name: string, baseUrl: string): string {
+  const path = `/v2/models/${encodeURIComponent(name)}/infer`;
+  const socket = /^unix:\/\/(.*)$/.exec(baseUrl)?.[1];
+  if (socket === undefined) return `curl -s ${baseUrl.replace(/\/$/, "")}${path}`;
+  return `curl -s --unix-socket ${quote(socket)} http://localhost${path}`;
 }
 
 interface InputExample {

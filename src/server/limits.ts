@@ -11,6 +11,8 @@ export interface ServerLimits {
   readonly maxTensors: number;
   /** Characters of a request's id. */
   readonly maxIdLength: number;
+  /** Requests under way at once, over all connections; health is answered beyond. */
+  readonly maxRequests: number;
   /** Sequences of one model that have a state. */
   readonly maxSequences: number;
   /** Requests of one sequence that wait for each other. */
@@ -27,6 +29,7 @@ export const defaultServerLimits: ServerLimits = {
   maxAxes: 32,
   maxTensors: 1_024,
   maxIdLength: 1_024,
+  maxRequests: 2_048,
   maxSequences: 1_024,
   maxSequenceWaiting: 64,
   sequenceIdleMs: 60_000,

@@ -1,11 +1,13 @@
 // The server: models, application and sockets, opened and closed together.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { silent, type Telemetry } from "../core/telemetry.ts";
 import { metricsDefaults, type SessionMetrics } from "../runtime/metrics/metrics.ts";
 import { publishSessionStats } from "../runtime/metrics/stats.ts";
 import { defaultTimeoutMs, type LoadModelOptions, type Session } from "../runtime/session.ts";
-import { createApp } from "./app.ts";
+import { type App, createApp } from "./app.ts";
+import { type ListenOptions, listen } from "./listen.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import { findModels, type ModelFiles, singleModel } from "./repository/layout.ts";
 import { loadVersions } from "./repository/model-loader.ts";
@@ -35,22 +37,45 @@ export interface ServerOptions {
   readonly hostname?: string | undefined;
   /** 0: any that is free. Default 8000. */
   readonly port?: number | undefined;
+  /** In place of both: the path of a socket, for this user only. */
+  readonly unixPath?: string | undefined;
+  readonly tls?: ListenOptions["tls"];
+  /** A connection on which nothing comes for so long is closed, unless a request of it is being worked on. Default 10 s. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** Log every request. Default false. */
+  readonly hasAccessLog?: boolean | undefined;
   /** Names the server answers to, beside localhost and addresses. */
   readonly allowedHosts?: readonly string[] | undefined;
   readonly timeoutMs?: number | undefined;
+  /** A first prediction before a model is ready. Default true. */
+  readonly warmUp?: boolean | undefined;
   readonly limits?: Partial<ServerLimits> | undefined;
   readonly telemetry?: Telemetry | undefined;
 }
 
-export const serverDefaults = { hostname: "127.0.0.1", port: 8_000, pollIntervalMs: 15_000 } as const;
+export const serverDefaults = {
+  hostname: "127.0.0.1",
+  port: 8_000,
+  pollIntervalMs: 15_000,
+  idleTimeoutMs: 10_000,
+} as const;
 
 /**
  * Listens at once, so that others see it live, and resolves when its models are ready. Throws IO for an address it cannot have, and
  * what loading a model says, unless folders are polled.
  */
 export async function openServer(options: ServerOptions): Promise<InferenceServer> {
-  const server = new InferenceServer(options);
+  const limits = { ...defaultServerLimits, ...options.limits };
+  const server = new InferenceServer(options, limits);
   try {
+    await server.listen({
+      hostname: options.hostname ?? serverDefaults.hostname,
+      port: options.port ?? serverDefaults.port,
+      idleTimeoutMs: options.idleTimeoutMs ?? serverDefaults.idleTimeoutMs,
+      unixPath: options.unixPath,
+      tls: options.tls,
+      maxBodyBytes: limits.maxBodyBytes,
+    });
     await server.repository.open(namesToOpen(options));
     return server;
   } catch (error) {
@@ -64,19 +89,27 @@ function namesToOpen({ control, loadAtStart = [] }: ServerOptions): readonly str
   return control === "explicit" && !loadAtStart.includes("*") ? loadAtStart : undefined;
 }
 
-/** Owns its sockets and its models. */
+export interface DrainOptions {
+  /** How long requests are still taken, while whoever looks at readiness sends them elsewhere. */
+  readonly delayMs: number;
+  /** How long those under way may take after that. */
+  readonly graceMs: number;
+}
+
+/** Owns its socket and its models. */
 export class InferenceServer implements AsyncDisposable {
   readonly repository: Repository;
-  readonly #server: Bun.Server<undefined>;
+  readonly #app: App;
   readonly #endCollecting: (() => void) | undefined;
   readonly #timers: readonly ReturnType<typeof setInterval>[];
+  #server: Bun.Server<undefined> | undefined;
   #isDraining = false;
 
-  constructor(options: ServerOptions) {
+  constructor(options: ServerOptions, limits: ServerLimits) {
     const { session, metrics, telemetry = silent, control = "none", timeoutMs = defaultTimeoutMs } = options;
     const { pollIntervalMs = serverDefaults.pollIntervalMs } = options;
-    const limits = { ...defaultServerLimits, ...options.limits };
-    const loader = { session, load: options.load ?? {}, timeoutMs, limits, telemetry };
+    const { load = {}, warmUp: isWarmedUp = true } = options;
+    const loader = { session, load, isWarmedUp, timeoutMs, limits, telemetry };
     const repository = new Repository({
       control,
       find: () => findAll(options),
@@ -85,13 +118,11 @@ export class InferenceServer implements AsyncDisposable {
       telemetry,
     });
     this.repository = repository;
-    const app = createApp({
+    this.#app = createApp({
       context: { repository, limits, telemetry, metrics, isDraining: () => this.#isDraining },
       guards: [checkHost(options.allowedHosts ?? [])],
+      hasAccessLog: options.hasAccessLog ?? false,
     });
-    this.#server = listen(options, (request, server) =>
-      app(request, { holdOpen: () => server.timeout(request, 0) }),
-    );
     this.#endCollecting = metrics?.onCollect(() => publishSessionStats(metrics, session.stats));
     this.#timers = [
       ...(metrics ? [setInterval(() => metrics.sampleProcess(), metricsDefaults.memorySampleMs)] : []),
@@ -99,14 +130,38 @@ export class InferenceServer implements AsyncDisposable {
     ];
   }
 
+  async listen(options: ListenOptions): Promise<void> {
+    this.#server = await listen(options, (request, server) =>
+      this.#app(request, { holdOpen: () => server.timeout(request, 0) }),
+    );
+  }
+
   get url(): URL {
+    if (this.#server === undefined) throw new CoremlxError("UNAVAILABLE", "The server does not listen");
     return this.#server.url;
   }
 
+  /**
+   * Ends in good order: not ready any more, then no new connections, then closed when the last request has its answer. False where
+   * requests were cut off because the grace was over.
+   */
+  async drain({ delayMs, graceMs }: DrainOptions): Promise<boolean> {
+    this.#isDraining = true;
+    if (delayMs > 0) await sleep(delayMs);
+    const stopped = Promise.resolve(this.#server?.stop()).then(() => true);
+    const timer = new AbortController();
+    const late = sleep(graceMs, false, { signal: timer.signal }).catch(() => false); // aborted when nobody waits any more
+    const isClean = await Promise.race([stopped, late]);
+    timer.abort();
+    await this[Symbol.asyncDispose]();
+    return isClean;
+  }
+
+  /** At once: requests under way are cut off. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDraining = true;
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#server.stop();
+    await this.#server?.stop(true);
     this.#endCollecting?.();
     await this.repository[Symbol.asyncDispose]();
   }
@@ -134,30 +189,4 @@ function findAll({ models, repositories = [] }: ServerOptions): ReadonlyMap<stri
     }
   }
   return found;
-}
-
-type Fetch = (request: Request, server: Bun.Server<undefined>) => Promise<Response>;
-
-function listen({ hostname, port, limits }: ServerOptions, fetch: Fetch): Bun.Server<undefined> {
-  const address = { hostname: hostname ?? serverDefaults.hostname, port: port ?? serverDefaults.port };
-  try {
-    return Bun.serve({
-      ...address,
-      maxRequestBodySize: limits?.maxBodyBytes ?? defaultServerLimits.maxBodyBytes,
-      development: false,
-      fetch,
-    });
-  } catch (cause) {
-    throw new CoremlxError("IO", `Cannot listen on ${address.hostname}:${address.port}: ${reasonOf(cause)}`, {
-      cause,
-      hint: "Choose another with --host and --port",
-    });
-  }
-}
-
-function reasonOf(cause: unknown): string {
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  if (code === "EADDRINUSE") return "the port is in use";
-  if (code === "EACCES") return "it takes more rights";
-  return cause instanceof Error ? cause.message : String(cause);
 }

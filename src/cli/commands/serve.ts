@@ -1,21 +1,12 @@
 // coremlx serve: models over HTTP until a signal comes.
 
-import { readdirSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
-import type { DeviceRequest } from "../../engines/engine.ts";
-import { modelNameOf } from "../../runtime/session.ts";
-import type { ModelControl } from "../../server/repository/repository.ts";
-import type { ModelToServe, ServerOptions } from "../../server/server.ts";
 import { command, engineFlags } from "../command.ts";
 import { createLogger } from "../logger.ts";
-import { parseCount, parseDuration } from "../options.ts";
-import { findModel, looksLikeModel } from "../paths.ts";
+import { readDrain, readServeOptions } from "../serve-options.ts";
 import { formatBanner } from "../serve-text.ts";
 import { openCliSession } from "../session.ts";
-
-const highestPort = 65_535;
 
 export const serve = command({
   meta: { name: "serve", description: "Serve models over HTTP, in the Open Inference Protocol v2" },
@@ -42,6 +33,19 @@ export const serve = command({
       description: "port to listen on; 0: any that is free",
       isTrusted: true,
     },
+    unix: {
+      type: "string",
+      valueHint: "PATH",
+      description: "listen on a UNIX socket of this path instead",
+      isTrusted: true,
+    },
+    "tls-cert": {
+      type: "string",
+      valueHint: "FILE",
+      description: "certificate for HTTPS, in PEM format, with those above it",
+      isTrusted: true,
+    },
+    "tls-key": { type: "string", valueHint: "FILE", description: "its private key", isTrusted: true },
     "allowed-host": {
       type: "string",
       multiple: true,
@@ -95,6 +99,11 @@ export const serve = command({
       default: true,
       description: "let very small models run in the server's own thread",
     },
+    "warm-up": {
+      type: "boolean",
+      default: true,
+      description: "a first prediction before a model is ready",
+    },
     "queue-limit": {
       type: "string",
       default: "1024",
@@ -112,6 +121,25 @@ export const serve = command({
       valueHint: "TIME",
       description: "longest wait for one answer, unless a request asks for another",
     },
+    "idle-timeout": {
+      type: "string",
+      default: "10s",
+      valueHint: "TIME",
+      description: "close a connection on which nothing comes for so long (up to 255s)",
+    },
+    "drain-delay": {
+      type: "string",
+      valueHint: "TIME",
+      description:
+        "after a signal go on taking requests for so long, while readiness says no (default: none)",
+    },
+    grace: {
+      type: "string",
+      default: "30s",
+      valueHint: "TIME",
+      description: "how long requests under way may then take",
+    },
+    "access-log": { type: "boolean", description: "log every request" },
     check: { type: "boolean", description: "load everything, say what would be served, and end" },
     ...engineFlags,
   },
@@ -121,7 +149,8 @@ export const serve = command({
   ],
   async run({ flags, positionals, io }) {
     const logger = createLogger(io, flags);
-    const options = readOptions(flags, positionals, io.cwd);
+    const options = readServeOptions(flags, positionals, io.cwd);
+    const drain = readDrain(flags);
     const { openServer } = await import("../../server/server.ts");
     const { SessionMetrics } = await import("../../runtime/metrics/metrics.ts");
     const metrics = new SessionMetrics({ telemetry: logger });
@@ -138,104 +167,11 @@ export const serve = command({
     if (flags.check) return;
     io.holdExit();
     await aborted(io.signal);
-    logger.log("info", "Stopping: requests under way are finished");
+    logger.log("info", "Stopping: requests under way are finished; a second signal ends them");
+    if (await server.drain(drain)) return;
+    throw new CoremlxError("DEADLINE", `Requests were cut off: they took longer than ${flags.grace}`);
   },
 });
-
-type Options = Omit<ServerOptions, "session" | "metrics" | "telemetry">;
-
-interface ServeFlags {
-  readonly host: string;
-  readonly port: string;
-  readonly "allowed-host": readonly string[];
-  readonly repository: readonly string[];
-  readonly "model-control": ModelControl;
-  readonly "load-model": readonly string[];
-  readonly "poll-interval": string;
-  readonly instances: string | undefined;
-  readonly threads: string | undefined;
-  readonly isolation: "worker" | "process";
-  readonly inline: boolean;
-  readonly "queue-limit": string;
-  readonly "queue-timeout": string | undefined;
-  readonly timeout: string;
-  readonly device: DeviceRequest;
-  readonly function: string | undefined;
-}
-
-function readOptions(flags: ServeFlags, positionals: readonly string[], cwd: string): Options {
-  const port = parseCount(flags.port, "port", 0);
-  if (port > highestPort) {
-    throw new CoremlxError("USAGE", `Cannot use --port ${port}: the highest is ${highestPort}`);
-  }
-  const { instances, threads, "model-control": control, "load-model": loadAtStart } = flags;
-  if (control !== "explicit" && loadAtStart.length > 0) {
-    throw new CoremlxError("USAGE", "Option --load-model is for --model-control explicit");
-  }
-  const repositories = flags.repository.map((folder) => findFolder(folder, cwd));
-  const queueTimeout = flags["queue-timeout"];
-  return {
-    models: findModels(positionals, { cwd, isFolderGiven: repositories.length > 0 }),
-    repositories,
-    control,
-    loadAtStart,
-    pollIntervalMs: parseDuration(flags["poll-interval"], "poll-interval"),
-    load: {
-      device: flags.device,
-      functionName: flags.function,
-      instances:
-        instances === undefined || instances === "auto" ? instances : parseCount(instances, "instances"),
-      threads: threads === undefined ? undefined : parseCount(threads, "threads"),
-      isolation: flags.isolation,
-      inline: flags.inline ? "auto" : false,
-      queueLimit: parseCount(flags["queue-limit"], "queue-limit"),
-      queueTimeoutMs: queueTimeout === undefined ? undefined : parseDuration(queueTimeout, "queue-timeout"),
-    },
-    hostname: flags.host,
-    port,
-    allowedHosts: flags["allowed-host"],
-    timeoutMs: parseDuration(flags.timeout, "timeout"),
-  };
-}
-
-/** Throws USAGE where there is no such folder. */
-function findFolder(text: string, cwd: string): string {
-  const path = resolve(cwd, text);
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
-  throw new CoremlxError("USAGE", `Cannot serve the models of "${text}": there is no such folder`);
-}
-
-/** What is given, else, where no folder is, every model of this one. Throws USAGE for two of one name. */
-function findModels(
-  given: readonly string[],
-  { cwd, isFolderGiven }: { readonly cwd: string; readonly isFolderGiven: boolean },
-): readonly ModelToServe[] {
-  const isElsewhere = given.length > 0 || isFolderGiven;
-  const models = isElsewhere ? given.map((text) => readModel(text, cwd)) : modelsIn(cwd);
-  const names = new Set<string>();
-  for (const { name } of models) {
-    if (names.has(name)) {
-      throw new CoremlxError("USAGE", `Cannot serve two models as "${name}"`, {
-        hint: "Give one of them another name: NAME=MODEL",
-      });
-    }
-    names.add(name);
-  }
-  return models;
-}
-
-function readModel(text: string, cwd: string): ModelToServe {
-  const named = /^([A-Za-z0-9][\w.-]*)=(.+)$/s.exec(text);
-  const path = findModel(named?.[2] ?? text, cwd);
-  return { name: named?.[1] ?? modelNameOf(path), path };
-}
-
-function modelsIn(folder: string): readonly ModelToServe[] {
-  return readdirSync(folder)
-    .filter(looksLikeModel)
-    .sort()
-    .map((name) => ({ name: modelNameOf(name), path: join(folder, name) }));
-}
 
 interface ServedFacts {
   readonly url: string;

@@ -14,6 +14,8 @@ export interface ModelLoaderOptions {
   readonly session: Session;
   /** For every model, unless its own options say otherwise. */
   readonly load: LoadModelOptions;
+  /** Whether a first prediction comes before a model is ready. */
+  readonly isWarmedUp: boolean;
   readonly timeoutMs: number;
   readonly limits: ServerLimits;
   readonly telemetry: Telemetry;
@@ -22,7 +24,7 @@ export interface ModelLoaderOptions {
 /** Every wanted version, or none: when one fails, those before it are closed again. */
 export async function loadVersions(
   files: ModelFiles,
-  { session, load, timeoutMs, limits, telemetry }: ModelLoaderOptions,
+  { session, load, isWarmedUp, timeoutMs, limits, telemetry }: ModelLoaderOptions,
 ): Promise<readonly ServedModel[]> {
   const { name } = files;
   const own = readModelOptions(files.optionsPath);
@@ -33,7 +35,7 @@ export async function loadVersions(
       loaded.push(
         new ServedModel({ name, version, model, limits, timeoutMs: own["timeout-ms"] ?? timeoutMs }),
       );
-      if (own["warm-up"] === false) continue;
+      if (!(own["warm-up"] ?? isWarmedUp)) continue;
       await warmUp(model).catch((error: unknown) => {
         // The model does not like made-up inputs: that says nothing about real ones.
         if (!(error instanceof CoremlxError) || error.code !== "BAD_INPUT") throw error;

@@ -14,7 +14,6 @@ import { inferRequestSchema, inferResponseSchema } from "../protocol/schemas.ts"
 import type { ServedModel } from "../repository/served-model.ts";
 import type { Call, Content, Route } from "../route.ts";
 import type { SequenceStep } from "../sequence-table.ts";
-import { refuse } from "../status.ts";
 import { failures } from "./answers.ts";
 
 const binary: Content = { type: "application/octet-stream" };
@@ -49,11 +48,11 @@ export const lengthHeader = "Inference-Header-Content-Length";
 
 async function infer(call: Call): Promise<Response> {
   const { context, param, request: http } = call;
-  if (context.isDraining()) throw refuse(503, "The server is shutting down");
   const served = context.repository.find(param("model"), param("version") || undefined);
   using _use = served.use();
-  call.holdOpen();
   const request = await readBody(http, served.ports, context.limits);
+  // From here on the server is the one who takes its time; before, the client is.
+  call.holdOpen();
   const wanted = selectOutputs(request, served.ports);
   const values = await readInputs(request, served.ports);
   const step = served.sequences && readSequenceStep(request, context.limits.maxIdLength);

@@ -61,6 +61,10 @@ test("fields that are amounts carry their unit or count what they name", () => {
     "code",
     "state",
     "share",
+    "method",
+    "status",
+    "requestId",
+    "traceparent",
   ]);
   const named =
     /(Ms|Bytes|Count|Threads|Code)$|^(ms|bytes|bytesPerPrediction|pid|signal|error|output|pool|key)$/;
