@@ -7,6 +7,7 @@ import {
   type InstanceLease,
   type ModelPoolOptions,
 } from "../../../../src/runtime/pool/model-pool.ts";
+import { brokenSurfaces } from "../../../../src/engines/surface-error.ts";
 import { InstanceSearch } from "../../../../src/runtime/pool/instance-search.ts";
 import { rejectionOf } from "../../../support/codec-fixtures.ts";
 import { Member, openCall } from "../../../support/runtime/pool-member.ts";
@@ -223,6 +224,32 @@ describe("instances that break", () => {
     expect(pool.stats.abandonedThreads).toBe(0);
     expect(made[1]?.isDisposed).toBe(true);
     first[Symbol.dispose]();
+  });
+
+  test("an instance that its engine calls spent when a call was given up is replaced at once, and no thread is lost", async () => {
+    const { pool, made } = openPool({ maximum: 1, areIndependent: true });
+    const lease = await pool.acquire();
+    const call = openCall();
+    lease.abandon(call.promise, () => {});
+    const waiting = pool.acquire();
+    call.reject(new CoremlxError("DEADLINE", "The engine ended it", { details: brokenSurfaces }));
+    using replacement = await waiting;
+    expect(replacement.instance.name).toBe("guest 1");
+    expect(made[0]?.isDisposed).toBe(true);
+    expect(pool.stats).toMatchObject({ abandonedThreads: 0, replaced: 1, draining: 0, instances: 1 });
+  });
+
+  test("one that was to leave anyway just leaves, spent or not", async () => {
+    const { pool, made } = openPool({ maximum: 1, areIndependent: true });
+    const lease = await pool.acquire();
+    const call = openCall();
+    lease.abandon(call.promise, () => {});
+    pool.recycle(lease.instance, "memory");
+    await settle();
+    call.reject(new CoremlxError("DEADLINE", "The engine ended it", { details: brokenSurfaces }));
+    await settle();
+    expect(made.map(({ isDisposed }) => isDisposed)).toEqual([true, false]);
+    expect(pool.stats).toMatchObject({ replaced: 0, recycled: 1, instances: 1, idle: 1 });
   });
 
   test("too many hung threads make the model unavailable, until one of them ends", async () => {
