@@ -2,7 +2,7 @@
 
 import { basename } from "node:path";
 import type { BenchProgress } from "../suites/bench.ts";
-import type { BenchResult, LatencySummary, SteadyResult } from "../suites/schemas.ts";
+import type { BenchResult, LatencySummary, PlanSummary, SteadyResult } from "../suites/schemas.ts";
 import { formatBytes, formatMs, type Paint, plainLine, table } from "./output.ts";
 
 export interface BenchStyle {
@@ -25,6 +25,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
       `${cpu.model}, ${cpu.cores} cores · ${os.platform} ${os.kernel} · ${version} · Bun ${tool.bun}`,
     ),
     paint("dim", describeLoad(result)),
+    ...(result.plan ? [paint("dim", describePlanned(result.plan))] : []),
     "",
     `cold start  open ${formatMs(cold.openMs)} · ${load}${isWarm ? " (from the cache)" : ""} · first prediction ${first}`,
   ];
@@ -86,6 +87,21 @@ function formatCount(count: number): string {
 
 function formatRate(rate: number): string {
   return rate >= 100 ? formatCount(Math.round(rate)) : rate.toPrecision(3);
+}
+
+function describePlanned({ dispatch, operations, devices }: PlanSummary): string {
+  if (dispatch !== "planned") return `planned: ${dispatch}`;
+  const shares = devices
+    .filter(({ preferredShare }) => preferredShare > 0)
+    .map(({ device, preferredShare, costShare }) => {
+      const cost = costShare === null ? "" : `, ${percent(costShare)} of the cost`;
+      return `${device} ${percent(preferredShare)}${cost}`;
+    });
+  return `planned for ${operations} operations: ${shares.join(" · ")}`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
 }
 
 function describeLoad({ configuration, pool }: BenchResult): string {

@@ -12,6 +12,7 @@ import {
   identifyProcessor,
   readHostCondition,
 } from "../engines/device.ts";
+import type { ComputePlan } from "../engines/compute-plan.ts";
 import type { DeviceRequest } from "../engines/engine.ts";
 import type { EngineOptions } from "../engines/select.ts";
 import { type BreakerLimits, ModelBreaker } from "./breaker/breaker.ts";
@@ -309,6 +310,27 @@ export class Session implements AsyncDisposable {
     return inspectModel(path, options);
   }
 
+  /**
+   * Where the operations of a loaded model would run, by Core ML's forecast; `undefined` where there is none. Blocks this
+   * thread meanwhile.
+   */
+  async plan(
+    model: Pick<SessionModel, "path" | "function" | "device"> & { readonly engine: string },
+  ): Promise<ComputePlan | undefined> {
+    if (model.engine !== "coreml") return undefined;
+    try {
+      const plan = {
+        functionName: model.function.name,
+        device: deviceRequestOf(model.device),
+        engine: this.#engineOptions(),
+      };
+      return (await this.inspect(model.path, { plan })).plan;
+    } catch (error) {
+      if (error instanceof CoremlxError && error.code === "UNSUPPORTED") return undefined; // needs macOS 14.4
+      throw error;
+    }
+  }
+
   /** Into the compile cache, or a folder, so that the next load is warm. Blocks this thread meanwhile. Errors: as `load`, and IO. */
   async compile(path: string, options: SessionCompileOptions = {}): Promise<CompileResult> {
     const { compileModel } = await import("./compile.ts");
@@ -402,6 +424,13 @@ function threadsFor({ threads, instances }: LoadModelOptions, most: number): num
   const cores = availableParallelism();
   if (threads === "share") return Math.max(1, Math.floor(cores / most));
   return threads ?? (instances === undefined || most === 1 ? cores : 1);
+}
+
+/** What a model that is loaded was allowed to use, from the name of it: "cpu+ane". */
+function deviceRequestOf(device: string): DeviceRequest {
+  const [hasGpu, hasAne] = ["gpu", "ane"].map((each) => device.split(/\W+/).includes(each));
+  if (hasGpu && hasAne) return "all";
+  return hasAne ? "ane" : hasGpu ? "gpu" : "cpu";
 }
 
 /** A model in this thread has no instance to count, and none to give up. */

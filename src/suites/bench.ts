@@ -7,8 +7,9 @@ import type { FeatureValues } from "../core/tensor.ts";
 import type { LoadModelOptions, LoadTimings, ModelStats, SessionStats } from "../runtime/session.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { describeEnvironment, type Probe, systemProbe } from "./machine.ts";
+import type { ComputePlan } from "../engines/compute-plan.ts";
 import { type LiveFigures, Measurement } from "./measurement.ts";
-import type { BenchResult, SteadyResult } from "./schemas.ts";
+import type { BenchResult, PlanSummary, SteadyResult } from "./schemas.ts";
 import { type Answer, type Extent, type Load, runWorkload } from "./workload.ts";
 
 /** What bench needs of a loaded model; SessionModel is one. */
@@ -30,10 +31,14 @@ export interface BenchModel extends AsyncDisposable {
   ): Promise<Answer>;
 }
 
+type PlannedModel = Pick<BenchModel, "engine" | "function" | "device"> & { readonly path: string };
+
 /** What bench needs of a session; Session is one. */
 export interface BenchSession {
   readonly stats?: SessionStats;
   load(path: string, options: LoadModelOptions): Promise<BenchModel>;
+  /** Where a loaded model's operations would run; `undefined` where nobody knows. */
+  plan?(model: PlannedModel): Promise<ComputePlan | undefined>;
   /** Waits for work in the background that would disturb a measurement. */
   settleCache?(): Promise<void>;
 }
@@ -109,6 +114,8 @@ export async function runBench(
   const buffers = session.stats?.bufferPool;
   const steady =
     first === null ? null : await measureSteady(model, inputs.values, { ...options, clock, probe });
+  // Last, for it takes time and memory of its own.
+  const plan = signal?.aborted ? undefined : await session.plan?.({ ...pickPlanned(model), path });
   return {
     schemaVersion: 1,
     kind: "bench",
@@ -121,6 +128,7 @@ export async function runBench(
       function: model.function.name,
     },
     engine: { name: model.engine, version: model.engineVersion, device: model.device },
+    ...(plan && { plan: summarizePlan(plan) }),
     configuration: describeConfiguration(options, inputs.description),
     cold: { ...model.timings, cache: model.stats?.load.cache ?? null, first },
     memory: { beforeLoadBytes, afterLoadBytes, afterFirstBytes },
@@ -128,6 +136,22 @@ export async function runBench(
     pool: describePool(session, model, buffers),
     isInterrupted: signal?.aborted ?? false,
     warnings: steady === null ? [] : findDoubts(steady, load),
+  };
+}
+
+function pickPlanned({ engine, function: fn, device }: BenchModel): Omit<PlannedModel, "path"> {
+  return { engine, function: fn, device };
+}
+
+/** Without the operations themselves: `inspect --plan --json` lists them. */
+function summarizePlan({ dispatch, dispatched, unknown, devices }: ComputePlan): PlanSummary {
+  return {
+    dispatch,
+    operations: dispatched,
+    unknown,
+    devices: Object.entries(devices).map(([device, { preferredShare, costShare, supported }]) => {
+      return { device, preferredShare, costShare: costShare ?? null, supportedShare: supported / dispatched };
+    }),
   };
 }
 

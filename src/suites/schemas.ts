@@ -221,6 +221,26 @@ const pool = Type.Object(
   record,
 );
 
+const plan = Type.Object(
+  {
+    dispatch: Type.String({ description: 'planned; "not measured" where more than 5 % are unknown' }),
+    operations: count("constants not counted"),
+    unknown: count("of which Core ML says nothing"),
+    devices: Type.Array(
+      Type.Object(
+        {
+          device: Type.String(),
+          preferredShare: Type.Number({ minimum: 0, maximum: 1 }),
+          costShare: nullable(Type.Number({ minimum: 0, maximum: 1 })),
+          supportedShare: Type.Number({ minimum: 0, maximum: 1 }),
+        },
+        record,
+      ),
+    ),
+  },
+  { ...record, description: "Core ML's forecast of what runs where; nothing of it was measured" },
+);
+
 const benchResult = Type.Object(
   {
     schemaVersion: Type.Literal(1),
@@ -244,6 +264,7 @@ const benchResult = Type.Object(
       },
       record,
     ),
+    plan: Type.Optional(plan),
     configuration,
     cold,
     memory: Type.Object(
@@ -263,6 +284,7 @@ const benchResult = Type.Object(
 );
 
 export type LatencySummary = Static<typeof latency>;
+export type PlanSummary = Static<typeof plan>;
 export type SteadyResult = Static<typeof steady>;
 export type BenchResult = Static<typeof benchResult>;
 

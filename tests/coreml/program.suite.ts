@@ -100,6 +100,24 @@ describe("inspect --plan", () => {
       "not on the Neural Engine",
       expect.stringMatching(/^ +ios17\.gather +1 +10\.0 % +not supported there$/),
     ]);
+    const bench = ["bench", path, "--engine", "coreml", "--device", "all", "--count", "20", "--warmup", "2"];
+    const measured = await run([
+      ...bench,
+      "--coreml",
+      coremlPath(),
+      "--cache-dir",
+      join(folder.path, "cache"),
+      "--json",
+    ]);
+    expect(JSON.parse(measured.stdout).plan).toEqual({
+      dispatch: "planned",
+      operations: 2,
+      unknown: 0,
+      devices: [
+        { device: "cpu", preferredShare: 0.5, costShare: 0.1, supportedShare: 1 },
+        { device: "ane", preferredShare: 0.5, costShare: 0.9, supportedShare: 0.5 },
+      ],
+    });
     const { stdout: json } = await run(["inspect", path, ...options, "--json"]);
     expect(JSON.parse(json).plan).toMatchObject({
       dispatched: 2,

@@ -25,6 +25,16 @@ describe("a bench on paper", () => {
     ]);
   });
 
+  test("shows what an engine plans to run where, as a plan", () => {
+    const ane = { device: "ane", preferredShare: 0.75, costShare: 0.904, supportedShare: 1 };
+    const cpu = { device: "cpu", preferredShare: 0.25, costShare: null, supportedShare: 1 };
+    const gpu = { device: "gpu", preferredShare: 0, costShare: 0, supportedShare: 0.5 };
+    const planOf = (dispatch: string) =>
+      linesOf({ ...benchResult, plan: { dispatch, operations: 4, unknown: 0, devices: [cpu, gpu, ane] } })[4];
+    expect(planOf("planned")).toBe("planned for 4 operations: cpu 25 % · ane 75 %, 90 % of the cost");
+    expect(planOf("not measured")).toBe("planned: not measured");
+  });
+
   test("says what ran, the cold start, the steady state and the cost", () => {
     expect(linesOf(benchResult)).toEqual([
       "Digits.mlpackage",

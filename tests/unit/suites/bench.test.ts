@@ -100,7 +100,11 @@ function fakeProbe(clock: FakeClock): Probe {
 
 const oneCaller: Load = { mode: "closed", concurrency: 1 };
 
-function setUp(durationOf: (call: number) => number, options: Partial<BenchOptions> = {}) {
+function setUp(
+  durationOf: (call: number) => number,
+  options: Partial<BenchOptions> = {},
+  plan?: NonNullable<BenchSession["plan"]>,
+) {
   const clock = new FakeClock();
   const model = new FakeModel(clock, durationOf);
   const loads: unknown[] = [];
@@ -109,6 +113,7 @@ function setUp(durationOf: (call: number) => number, options: Partial<BenchOptio
       loads.push({ path, ...loadOptions });
       return model;
     },
+    ...(plan && { plan }),
   };
   const run = () =>
     clock.run(
@@ -131,6 +136,45 @@ function steadyOf(result: BenchResult): SteadyResult {
 }
 
 describe("bench", () => {
+  test("takes over the plan of an engine that has one, added up, and asks for it after the measurement", async () => {
+    const share = { preferred: 3, preferredShare: 0.75, costShare: undefined, supported: 4 };
+    let callsBefore = 0;
+    const { run, model } = setUp(
+      () => 1,
+      {},
+      async (planned) => {
+        callsBefore = model.seen.length;
+        expect(planned).toEqual({
+          path: "m.mlpackage",
+          engine: model.engine,
+          function: model.function,
+          device: model.device,
+        });
+        return {
+          kind: "program",
+          device: "cpu+ane",
+          constants: 9,
+          dispatched: 4,
+          unknown: 0,
+          dispatch: "planned",
+          devices: { ane: share },
+          notOnAne: [],
+          operations: [],
+        };
+      },
+    );
+    const result = await run();
+    expect(result.plan).toEqual({
+      dispatch: "planned",
+      operations: 4,
+      unknown: 0,
+      devices: [{ device: "ane", preferredShare: 0.75, costShare: null, supportedShare: 1 }],
+    });
+    expect(callsBefore).toBe(104);
+    expect(parseBenchResult(JSON.parse(JSON.stringify(result)), "here")).toEqual(result);
+    expect((await setUp(() => 1).run()).plan).toBeUndefined();
+  });
+
   test("tells cold from warm, and leaves the warm-up out", async () => {
     // The first takes 200 ms, three more 50 ms, then 9 ms.
     const { run, model } = setUp((call) => (call === 0 ? 200 : call <= 3 ? 50 : 9));
