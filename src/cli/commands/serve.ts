@@ -152,14 +152,16 @@ export const serve = command({
     const options = readServeOptions(flags, positionals, io.cwd);
     const drain = readDrain(flags);
     const { openServer } = await import("../../server/server.ts");
-    const { SessionMetrics } = await import("../../runtime/metrics/metrics.ts");
+    const [{ SessionMetrics }, { deviceLabels }] = await Promise.all([
+      import("../../runtime/metrics/metrics.ts"),
+      import("../../runtime/metrics/device-labels.ts"),
+    ]);
     const metrics = new SessionMetrics({ telemetry: logger });
     await using session = await openCliSession(flags, io, {
       log: (level, message, fields) => logger.log(level, message, fields),
       meters: metrics,
     });
-    const { cpu, platform, arch } = session.device();
-    metrics.setDevice({ chip: cpu, os: platform, arch, version });
+    metrics.setDevice(deviceLabels(session.device(), { version }));
     await using server = await openServer({ ...options, session, metrics, telemetry: logger });
     const facts = { url: server.url.href, models: server.repository.served };
     io.stdout(flags.json ? `${JSON.stringify(describe(facts))}\n` : formatBanner(facts));
