@@ -72,7 +72,7 @@ async function use(options: SessionOptions, then?: (session: Session) => Promise
 const filled = "compile cache filled";
 
 describe("the first load of a model", () => {
-  test("is cold and has it compiled, the second is warm, with the same answers", async () => {
+  test.concurrent("is cold and has it compiled, the second is warm, with the same answers", async () => {
     const cacheDir = newFolder();
     const first = await use({ cacheDir });
     expect(first).toMatchObject({ cache: "cold", counts: { hits: 0, misses: 1 }, events: [filled] });
@@ -83,7 +83,7 @@ describe("the first load of a model", () => {
     expect(second.timings.compileMs).toBe(0);
   });
 
-  test("has it compiled as the session computes, with an entry for each precision", async () => {
+  test.concurrent("has it compiled as the session computes, with an entry for each precision", async () => {
     const cacheDir = newFolder();
     await use({ cacheDir });
     await using session = await openSession({ cacheDir, precision: "model" });
@@ -97,7 +97,7 @@ describe("the first load of a model", () => {
     ).toEqual(["float32", "model"]);
   });
 
-  test("in a process of its own is no other", async () => {
+  test.concurrent("in a process of its own is no other", async () => {
     const cacheDir = newFolder();
     await using session = await openSession({ cacheDir });
     const cold = await session.load(path, { isolation: "process" });
@@ -107,7 +107,7 @@ describe("the first load of a model", () => {
     expect(await answerOf(warm)).toEqual(right);
   });
 
-  test("without a cache finds none and makes none", async () => {
+  test.concurrent("without a cache finds none and makes none", async () => {
     const cacheDir = newFolder();
     await use({ cacheDir });
     const { events, cache, counts } = await use({ cacheDir, cache: false });
@@ -117,7 +117,7 @@ describe("the first load of a model", () => {
     expect(existsSync(join(other, "models"))).toBe(false);
   });
 
-  test("of several at once has it compiled once", async () => {
+  test.concurrent("of several at once has it compiled once", async () => {
     const cacheDir = newFolder();
     const uses = await Promise.all([use({ cacheDir }), use({ cacheDir }), use({ cacheDir })]);
     const events = uses.flatMap((each) => each.events);
@@ -132,7 +132,7 @@ describe("the first load of a model", () => {
 });
 
 describe("nothing that is wrong with the cache keeps a model from being loaded:", () => {
-  test("a cut-off entry is removed and made again", async () => {
+  test.concurrent("a cut-off entry is removed and made again", async () => {
     const cacheDir = newFolder();
     await use({ cacheDir });
     const [entry] = listCache({ cacheDir }).entries;
@@ -144,7 +144,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect((await use({ cacheDir })).cache).toBe("warm");
   });
 
-  test("what somebody else put in an entry's place is removed", async () => {
+  test.concurrent("what somebody else put in an entry's place is removed", async () => {
     const cacheDir = newFolder();
     await use({ cacheDir });
     const [entry] = listCache({ cacheDir }).entries;
@@ -156,7 +156,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect((await use({ cacheDir })).cache).toBe("warm");
   });
 
-  test("a folder that others may enter is not used", async () => {
+  test.concurrent("a folder that others may enter is not used", async () => {
     const cacheDir = newFolder();
     mkdirSync(join(cacheDir, "models"), { recursive: true, mode: 0o700 });
     chmodSync(join(cacheDir, "models"), 0o777);
@@ -167,7 +167,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     );
   });
 
-  test("a file in its place is left alone", async () => {
+  test.concurrent("a file in its place is left alone", async () => {
     const cacheDir = newFolder();
     mkdirSync(cacheDir);
     writeFileSync(join(cacheDir, "models"), "mine");
@@ -175,7 +175,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect(readFileSync(join(cacheDir, "models"), "utf8")).toBe("mine");
   });
 
-  test("a cache that is removed while it is filled is a failure of the filling alone", async () => {
+  test.concurrent("a cache that is removed while it is filled is a failure of the filling alone", async () => {
     const cacheDir = newFolder();
     const request = { path, functionName: undefined, engine: { engine: "auto", cacheDir } };
     const events: unknown[] = [];
@@ -188,7 +188,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect(existsSync(cacheDir)).toBe(false);
   });
 
-  test("a program that is interrupted starts nothing more", async () => {
+  test.concurrent("a program that is interrupted starts nothing more", async () => {
     const cacheDir = newFolder();
     const abort = new AbortController();
     const session = await openSession({ cacheDir });
@@ -199,7 +199,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect(listCache({ cacheDir }).entries).toEqual([]);
   });
 
-  test("a process that is killed while it writes leaves no harm, and the next load tries again", async () => {
+  test.concurrent("a process that is killed while it writes leaves no harm, and the next load tries again", async () => {
     const cacheDir = newFolder();
     mkdirSync(join(cacheDir, "models"), { recursive: true, mode: 0o700 });
     const request = JSON.stringify({ path, engine: { engine: "auto", cacheDir } });
@@ -220,7 +220,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
     expect((await use({ cacheDir })).cache).toBe("warm");
   });
 
-  test("an ended process is told by its signal", async () => {
+  test.concurrent("an ended process is told by its signal", async () => {
     const events: unknown[] = [];
     const telemetry = {
       log: (_: string, message: string, fields?: object) => void events.push([message, fields]),
@@ -256,7 +256,7 @@ describe("nothing that is wrong with the cache keeps a model from being loaded:"
 });
 
 describe("a program that runs a model once", () => {
-  test("does not wait for the cache, which is filled after its end", async () => {
+  test.concurrent("does not wait for the cache, which is filled after its end", async () => {
     const cacheDir = newFolder();
     const infer = () => run(["infer", path, "--cache-dir", cacheDir, "--verbose"]);
     const cold = await infer();

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 
 describe("processes that start together", () => {
-  test("make an entry once; all answer right", async () => {
+  test.concurrent("make an entry once; all answer right", async () => {
     const folder = newFolder();
     const processes = Array.from({ length: 4 }, () => new CacheProcess({ folder, paths: [path] }));
     try {
@@ -39,7 +39,7 @@ describe("processes that start together", () => {
     }
   });
 
-  test("and do not wait both make it; all answer right, and one entry is left", async () => {
+  test.concurrent("and do not wait both make it; all answer right, and one entry is left", async () => {
     const folder = newFolder();
     await using slow = new CacheProcess({ folder, paths: [path], at: "written", event: "stop" });
     expect(await slow.next()).toEqual({ event: "stopped" });
@@ -49,7 +49,7 @@ describe("processes that start together", () => {
 });
 
 describe.each(["before", "written"] as const)("a process killed while it compiles (%s the files)", (at) => {
-  test("leaves a draft only, which the next one sweeps; nobody waits for it", async () => {
+  test.concurrent("leaves a draft only, which the next one sweeps; nobody waits for it", async () => {
     const folder = newFolder();
     await using killed = new CacheProcess({ folder, paths: [path], at, event: "stop" });
     expect(await killed.next()).toEqual({ event: "stopped" });
@@ -68,7 +68,7 @@ describe.each(["before", "written"] as const)("a process killed while it compile
 });
 
 describe("an entry that a living process uses", () => {
-  test("is not pruned, nor evicted; when the process is killed, it may go", async () => {
+  test.concurrent("is not pruned, nor evicted; when the process is killed, it may go", async () => {
     const folder = newFolder();
     await using user = new CacheProcess({ folder, paths: [path] });
     expect(await user.next()).toMatchObject({ kind: "cold" });
