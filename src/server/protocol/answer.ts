@@ -15,12 +15,12 @@ export interface AnswerHead {
 }
 
 export interface Answer {
-  readonly body: string | Uint8Array<ArrayBuffer>;
-  /** Bytes of JSON before the binary tensors; undefined where there are none. */
-  readonly jsonLength: number | undefined;
+  readonly json: string;
+  /** What follows the JSON: arrays where they lie, and strings with their lengths before them. */
+  readonly frames: readonly Uint8Array[];
 }
 
-/** Copies every binary tensor once, so that its memory can go back. */
+/** Borrows the arrays of `tensors`. */
 export function encodeAnswer(head: AnswerHead, tensors: readonly OutputTensor[]): Answer {
   const binary: Uint8Array[] = [];
   let outputs = "";
@@ -34,24 +34,10 @@ export function encodeAnswer(head: AnswerHead, tensors: readonly OutputTensor[])
     `{"model_name":${JSON.stringify(modelName)},"model_version":${JSON.stringify(modelVersion)}` +
     `${id === undefined ? "" : `,"id":${JSON.stringify(id)}`}` +
     `${parameters === undefined ? "" : `,"parameters":${JSON.stringify(parameters)}`},"outputs":[${outputs}]}`;
-  return binary.length === 0 ? { body: json, jsonLength: undefined } : join(json, binary);
+  return { json, frames: binary };
 }
 
 const encoder = new TextEncoder();
-
-function join(json: string, frames: readonly Uint8Array[]): Answer {
-  const head = encoder.encode(json);
-  const body = new Uint8Array(
-    new ArrayBuffer(frames.reduce((total, frame) => total + frame.length, head.length)),
-  );
-  body.set(head);
-  let at = head.length;
-  for (const frame of frames) {
-    body.set(frame, at);
-    at += frame.length;
-  }
-  return { body, jsonLength: head.length };
-}
 
 /** The bytes as the protocol has them: an array's own, strings with their lengths before them. */
 function frameOf({ content, isConstant }: OutputTensor): Uint8Array {

@@ -13,6 +13,7 @@ import { echoSequence, readSequenceStep } from "../protocol/sequence.ts";
 import { inferRequestSchema, inferResponseSchema } from "../protocol/schemas.ts";
 import type { ServedModel } from "../repository/served-model.ts";
 import type { Call, Content, Route } from "../route.ts";
+import { streamParts } from "../stream.ts";
 import type { SequenceStep } from "../sequence-table.ts";
 import { failures } from "./answers.ts";
 
@@ -49,14 +50,15 @@ export const lengthHeader = "Inference-Header-Content-Length";
 async function infer(call: Call): Promise<Response> {
   const { context, param, request: http } = call;
   const served = context.repository.find(param("model"), param("version") || undefined);
-  using _use = served.use();
+  using held = new DisposableStack();
+  held.use(served.use());
   const request = await readBody(http, served.ports, context.limits);
   // From here on the server is the one who takes its time; before, the client is.
   call.holdOpen();
   const wanted = selectOutputs(request, served.ports);
   const values = await readInputs(request, served.ports);
   const step = served.sequences && readSequenceStep(request, context.limits.maxIdLength);
-  using lease = await predict(served, values, { request, http, step, limits: context.limits });
+  const lease = held.use(await predict(served, values, { request, http, step, limits: context.limits }));
   const answer = encodeAnswer(
     {
       modelName: served.name,
@@ -66,7 +68,7 @@ async function infer(call: Call): Promise<Response> {
     },
     wanted.map((output) => toOutputTensor(output, served.ports, lease.outputs)),
   );
-  return respond(answer, http.headers.get("accept-encoding"));
+  return respond(answer, { http, held });
 }
 
 interface Run {
@@ -104,17 +106,52 @@ function priorityOf(level: number | undefined): number | undefined {
 
 const jsonHeaders = { "content-type": "application/json" };
 
-async function respond({ body: bytes, jsonLength }: Answer, accepted: string | null): Promise<Response> {
-  const headers: Record<string, string> =
-    jsonLength === undefined
-      ? jsonHeaders
-      : { "content-type": "application/octet-stream", [lengthHeader]: String(jsonLength) };
-  if (accepted === null) return new Response(bytes, { headers });
-  const compressed = await compress(
-    typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes,
-    accepted,
-  );
-  if (compressed === undefined) return new Response(bytes, { headers });
+interface RespondOptions {
+  readonly http: Request;
+  /** What the answer borrows; taken over where it is sent from there. */
+  readonly held: DisposableStack;
+}
+
+function respond({ json, frames }: Answer, { http, held }: RespondOptions): Response | Promise<Response> {
+  const accepted = http.headers.get("accept-encoding");
+  if (frames.length === 0) {
+    if (accepted === null) return new Response(json, { headers: jsonHeaders });
+    return respondCompressed(encoder.encode(json), accepted, jsonHeaders);
+  }
+  const head = encoder.encode(json);
+  const headers = { "content-type": "application/octet-stream", [lengthHeader]: String(head.length) };
+  const byteLength = frames.reduce((total, frame) => total + frame.length, head.length);
+  if (byteLength >= streamedFromBytes) {
+    const owned = held.move();
+    const parts = { signal: http.signal, onEnd: () => owned.dispose() };
+    return new Response(streamParts([head, ...frames], parts), { headers });
+  }
+  const body = joinBytes([head, ...frames], byteLength);
+  return accepted === null ? new Response(body, { headers }) : respondCompressed(body, accepted, headers);
+}
+
+/** Below, a copy costs less than the stream, and its length can be said beforehand. */
+const streamedFromBytes = 4 * 2 ** 20;
+
+const encoder = new TextEncoder();
+
+function joinBytes(parts: readonly Uint8Array[], byteLength: number): Uint8Array<ArrayBuffer> {
+  const body = new Uint8Array(new ArrayBuffer(byteLength));
+  let at = 0;
+  for (const part of parts) {
+    body.set(part, at);
+    at += part.length;
+  }
+  return body;
+}
+
+async function respondCompressed(
+  body: Uint8Array<ArrayBuffer>,
+  accepted: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Response> {
+  const compressed = body.length < streamedFromBytes ? await compress(body, accepted) : undefined;
+  if (compressed === undefined) return new Response(body, { headers });
   return new Response(compressed.body, {
     headers: { ...headers, "content-encoding": compressed.encoding, vary: "accept-encoding" },
   });

@@ -10,11 +10,9 @@ import type { OutputTensor } from "../../../../src/server/protocol/outputs.ts";
 const head = { modelName: "m", modelVersion: "2", id: undefined, parameters: undefined };
 
 function jsonOf(tensor: Pick<OutputTensor, "shape" | "content">): unknown {
-  const { body, jsonLength } = encodeAnswer(head, [
-    { name: "y", isBinary: false, isConstant: false, ...tensor },
-  ]);
-  expect(jsonLength).toBeUndefined();
-  return JSON.parse(String(body)).outputs[0];
+  const { json, frames } = encodeAnswer(head, [{ name: "y", isBinary: false, isConstant: false, ...tensor }]);
+  expect(frames).toEqual([]);
+  return JSON.parse(json).outputs[0];
 }
 
 describe("JSON", () => {
@@ -38,19 +36,19 @@ describe("JSON", () => {
     ["float64", [0.1, 1e300], "FP64", "[0.1,1e+300]"],
   ];
   test.each(types)("of %s %p is %s %s", (dtype, values, datatype, data) => {
-    const { body } = encodeAnswer(head, [
+    const { json } = encodeAnswer(head, [
       { name: "y", shape: [2], content: tensorOf(dtype, values), isBinary: false, isConstant: false },
     ]);
-    expect(body).toBe(
+    expect(json).toBe(
       `{"model_name":"m","model_version":"2","outputs":[{"name":"y","datatype":"${datatype}","shape":[2],"data":${data}}]}`,
     );
   });
 
   test("has names, ids and strings with their quotes escaped", () => {
-    const { body } = encodeAnswer({ ...head, modelName: 'a"b', id: '\n"' }, [
+    const { json } = encodeAnswer({ ...head, modelName: 'a"b', id: '\n"' }, [
       { name: "\\", shape: [1], content: ['"\u2028'], isBinary: false, isConstant: false },
     ]);
-    expect(JSON.parse(String(body))).toEqual({
+    expect(JSON.parse(json)).toEqual({
       model_name: 'a"b',
       model_version: "2",
       id: '\n"',
@@ -64,28 +62,30 @@ describe("JSON", () => {
 });
 
 test("binary tensors follow the JSON in order, each as long as it says", () => {
-  const { body, jsonLength = 0 } = encodeAnswer(head, [
+  const { json, frames } = encodeAnswer(head, [
     { name: "a", shape: [2], content: tensorOf("int16", [1, -1]), isBinary: true, isConstant: false },
     { name: "b", shape: [1], content: f32([1]), isBinary: false, isConstant: false },
     { name: "c", shape: [2], content: ["é", ""], isBinary: true, isConstant: false },
   ]);
-  if (typeof body === "string") throw new Error("no binary");
-  expect(JSON.parse(new TextDecoder().decode(body.subarray(0, jsonLength))).outputs).toEqual([
+  expect(JSON.parse(json).outputs).toEqual([
     { name: "a", datatype: "INT16", shape: [2], parameters: { binary_data_size: 4 } },
     { name: "b", datatype: "FP32", shape: [1], data: [1] },
     { name: "c", datatype: "BYTES", shape: [2], parameters: { binary_data_size: 10 } },
   ]);
-  expect([...body.subarray(jsonLength)]).toEqual([1, 0, 255, 255, 2, 0, 0, 0, 0xc3, 0xa9, 0, 0, 0, 0]);
+  expect(frames.map((frame) => [...frame])).toEqual([
+    [1, 0, 255, 255],
+    [2, 0, 0, 0, 0xc3, 0xa9, 0, 0, 0, 0],
+  ]);
 });
 
 test("a list that is the same for each answer is written the same each time", () => {
   const tensor = { name: "c", shape: [2], content: ["é", ""], isConstant: true };
   const answers = [true, true, false, false].map((isBinary) => encodeAnswer(head, [{ ...tensor, isBinary }]));
-  const [binary, again, json, jsonAgain] = answers.map(({ body }) => body);
-  expect(again).toEqual(binary ?? "");
-  expect(jsonAgain).toEqual(json ?? "");
-  expect(binary?.slice(-10)).toEqual(new Uint8Array([2, 0, 0, 0, 0xc3, 0xa9, 0, 0, 0, 0]));
-  expect(JSON.parse(String(json)).outputs[0].data).toEqual(["é", ""]);
+  const [binary, again, json, jsonAgain] = answers;
+  expect(again?.frames).toEqual(binary?.frames ?? []);
+  expect(binary?.frames).toEqual([new Uint8Array([2, 0, 0, 0, 0xc3, 0xa9, 0, 0, 0, 0])]);
+  expect(jsonAgain?.json).toBe(json?.json ?? "");
+  expect(JSON.parse(json?.json ?? "").outputs[0].data).toEqual(["é", ""]);
 });
 
 describe("classification", () => {
