@@ -16,6 +16,8 @@ export interface FlagDef {
   readonly multiple?: boolean;
   /** Library paths, keys, addresses and output paths: a project file, which may come with a model, cannot set them. */
   readonly isTrusted?: boolean;
+  /** Never shown. */
+  readonly isSecret?: boolean;
 }
 
 export interface PositionalDef {

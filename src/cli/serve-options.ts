@@ -9,6 +9,7 @@ import type { ModelControl } from "../server/repository/repository.ts";
 import type { DrainOptions, ModelToServe, ServerOptions } from "../server/server.ts";
 import { parseCount, parseDuration } from "./options.ts";
 import { findModel, looksLikeModel } from "./paths.ts";
+import { readKeys, readLimits } from "./serve-security.ts";
 
 const highestPort = 65_535;
 
@@ -18,6 +19,12 @@ export interface ServeFlags {
   readonly host: string;
   readonly port: string;
   readonly "allowed-host": readonly string[];
+  readonly "allowed-origin": readonly string[];
+  readonly "api-key-file": readonly string[];
+  readonly "api-key": readonly string[];
+  readonly "keyless-group": readonly string[];
+  readonly insecure: boolean;
+  readonly limit: readonly string[];
   readonly repository: readonly string[];
   readonly "model-control": ModelControl;
   readonly "load-model": readonly string[];
@@ -79,6 +86,10 @@ export function readServeOptions(
     idleTimeoutMs: parseDuration(flags["idle-timeout"], "idle-timeout"),
     hasAccessLog: flags["access-log"],
     allowedHosts: flags["allowed-host"],
+    allowedOrigins: flags["allowed-origin"],
+    ...readKeys(flags, cwd),
+    isInsecure: flags.insecure,
+    limits: readLimits(flags.limit),
     timeoutMs: parseDuration(flags.timeout, "timeout"),
   };
 }

@@ -8,9 +8,10 @@ import { plainLine, table } from "./output.ts";
 interface Served {
   readonly url: string;
   readonly models: readonly Pick<ServedModel, "name" | "version" | "ports">[];
+  readonly needsKey: boolean;
 }
 
-export function formatBanner({ url, models }: Served): string {
+export function formatBanner({ url, models, needsKey }: Served): string {
   const [first] = models;
   const count = models.length === 1 ? "1 model" : `${models.length} models`;
   const lead = `Serving ${count} on ${url}\n`;
@@ -21,7 +22,8 @@ export function formatBanner({ url, models }: Served): string {
   ]);
   const pictureCurl = describePictureCurl(first, url);
   const tries = [describeCurl(first, url), ...(pictureCurl === undefined ? [] : [pictureCurl])];
-  return `${lead}\n${table(rows)}\n\nTry it:\n${tries.map((line) => `  ${plainLine(line)}\n`).join("")}`;
+  const key = needsKey ? `, with a key: -H "Authorization: Bearer $COREMLX_API_KEY"` : "";
+  return `${lead}\n${table(rows)}\n\nTry it${key}:\n${tries.map((line) => `  ${plainLine(line)}\n`).join("")}`;
 }
 
 function describeTensor({ name, datatype, shape }: TensorSpec): string {

@@ -12,6 +12,9 @@ import { inferRoutes } from "./routes/infer.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { repositoryRoutes } from "./routes/repository.ts";
+import { secureHeaders } from "./security/headers.ts";
+import type { Authorize } from "./security/keys.ts";
+import type { OriginPolicy } from "./security/origin.ts";
 import { errorResponse, refuse, statusOf } from "./status.ts";
 
 const apiRoute: Route = {
@@ -39,6 +42,8 @@ export type Guard = (request: Request) => void;
 export interface AppOptions {
   readonly context: ServerContext;
   readonly guards: readonly Guard[];
+  readonly origins: OriginPolicy;
+  readonly authorize: Authorize;
   /** Log every request. */
   readonly hasAccessLog: boolean;
 }
@@ -54,9 +59,9 @@ interface Env {
   Bindings: Connection;
 }
 
-export function createApp({ context, guards, hasAccessLog }: AppOptions): App {
+export function createApp({ context, guards, origins, authorize, hasAccessLog }: AppOptions): App {
   const { limits, telemetry } = context;
-  const router = createRouter(context);
+  const router = createRouter(context, authorize);
   let underWay = 0;
   return async (request, connection) => {
     const started = performance.now();
@@ -65,13 +70,16 @@ export function createApp({ context, guards, hasAccessLog }: AppOptions): App {
     underWay++;
     try {
       for (const guard of guards) guard(request);
+      origins.check(request);
       if (underWay > limits.maxRequests) refuseSurplus(request, limits);
-      response = await router.fetch(request, connection);
+      response = origins.answerPreflight(request) ?? (await router.fetch(request, connection));
     } catch (error) {
       response = answerFailure(context, error, names);
     } finally {
       underWay--;
     }
+    secureHeaders(response);
+    origins.share(request, response);
     echoNames(response, names);
     // Whoever keeps the connection would have it cut when the server ends.
     if (context.isDraining()) response.headers.set("connection", "close");
@@ -82,10 +90,11 @@ export function createApp({ context, guards, hasAccessLog }: AppOptions): App {
   };
 }
 
-function createRouter(context: ServerContext): Hono<Env> {
+function createRouter(context: ServerContext, authorize: Authorize): Hono<Env> {
   const router = new Hono<Env>({ strict: false });
   for (const route of routes) {
     router.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), (c) => {
+      authorize(c.req.raw, route.group);
       return route.handle({
         request: c.req.raw,
         context,
@@ -95,6 +104,7 @@ function createRouter(context: ServerContext): Hono<Env> {
     });
   }
   router.notFound((c) => {
+    authorize(c.req.raw, undefined);
     throw noRoute(c.req.method, c.req.path);
   });
   router.onError((error) => {

@@ -11,7 +11,6 @@ export interface ListenOptions {
   /** In place of both: the path of a socket, for this user only. */
   readonly unixPath?: string | undefined;
   readonly tls?: { readonly certPath: string; readonly keyPath: string } | undefined;
-  readonly maxBodyBytes: number;
   readonly idleTimeoutMs: number;
 }
 
@@ -27,7 +26,8 @@ export async function listen(options: ListenOptions, fetch: Fetch): Promise<Bun.
   const tls = options.tls && readTls(options.tls);
   const common = {
     ...(tls && { tls }),
-    maxRequestBodySize: options.maxBodyBytes,
+    // Bodies are bounded where they are read (request-bytes.ts), whose refusal says why; Bun's own is empty.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     fetch,
   };

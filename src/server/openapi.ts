@@ -26,7 +26,10 @@ const named: ReadonlyMap<TSchema, string> = new Map<TSchema, string>([
 
 /** What the guards answer before any route does. */
 const guardAnswers: Readonly<Record<number, string>> = {
+  401: "A key is needed that did not come",
+  403: "The key is for something else, or a page of another origin asks",
   421: "The server does not answer to this name",
+  429: "Too many requests are under way: come again",
 };
 
 type Json = Readonly<Record<string, unknown>>;
@@ -47,6 +50,10 @@ export function describeApi(routes: readonly Route[]): Json {
     },
     paths,
     components: {
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer" },
+        apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
+      },
       schemas: Object.fromEntries(Array.from(named, ([schema, name]) => [name, plain(schema)])),
     },
   };
@@ -59,6 +66,7 @@ function describeRoute({ path, group, operationId, summary, body, answers }: Rou
     required: true,
     schema: { type: "string" },
   }));
+  const isOpen = group === "page";
   const guards = Object.entries(guardAnswers).map(([status, description]): [string, RouteAnswer] => [
     status,
     { description, content: [{ type: "application/json", schema: errorSchema }] },
@@ -67,10 +75,12 @@ function describeRoute({ path, group, operationId, summary, body, answers }: Rou
     operationId,
     summary,
     tags: [group],
+    // Whether keys are needed is for whoever runs the server to say.
+    ...(!isOpen && { security: [{}, { bearer: [] }, { apiKey: [] }] }),
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { required: true, content: describeContent(body) } }),
     responses: Object.fromEntries(
-      [...Object.entries(answers), ...guards].map(([status, { description, content }]) => [
+      [...guards, ...Object.entries(answers)].map(([status, { description, content }]) => [
         status,
         { description, ...(content && { content: describeContent(content) }) },
       ]),

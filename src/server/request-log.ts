@@ -36,7 +36,8 @@ export function logRequest(
   telemetry: Telemetry,
   { request, status, ms, requestId, traceparent }: LoggedRequest,
 ): void {
-  const { pathname } = new URL(request.url);
+  // A tunnel is asked for without a path.
+  const pathname = URL.canParse(request.url) ? new URL(request.url).pathname : request.url;
   telemetry.log("info", "request answered", {
     method: request.method,
     path: pathname.slice(0, longestPath),

@@ -12,7 +12,11 @@ import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import { findModels, type ModelFiles, singleModel } from "./repository/layout.ts";
 import { loadVersions } from "./repository/model-loader.ts";
 import { type ModelControl, Repository } from "./repository/repository.ts";
+import { checkExposure } from "./security/exposure.ts";
 import { checkHost } from "./security/host.ts";
+import { type ApiKey, createAuthorizer, defaultKeylessGroups, type KeyGroup } from "./security/keys.ts";
+import { createOriginPolicy } from "./security/origin.ts";
+import { checkTarget } from "./security/target.ts";
 
 export interface ModelToServe {
   readonly name: string;
@@ -46,6 +50,14 @@ export interface ServerOptions {
   readonly hasAccessLog?: boolean | undefined;
   /** Names the server answers to, beside localhost and addresses. */
   readonly allowedHosts?: readonly string[] | undefined;
+  /** Origins whose pages may call, beside the server's own. Default: none. */
+  readonly allowedOrigins?: readonly string[] | undefined;
+  /** Who may call. Default: everybody. */
+  readonly keys?: readonly ApiKey[] | undefined;
+  /** Where there are keys, the groups of routes that need none. Default: health. */
+  readonly keylessGroups?: readonly KeyGroup[] | undefined;
+  /** Listen where other machines can reach it although there are no keys. Default false. */
+  readonly isInsecure?: boolean | undefined;
   readonly timeoutMs?: number | undefined;
   /** A first prediction before a model is ready. Default true. */
   readonly warmUp?: boolean | undefined;
@@ -61,11 +73,17 @@ export const serverDefaults = {
 } as const;
 
 /**
- * Listens at once, so that others see it live, and resolves when its models are ready. Throws IO for an address it cannot have, and
- * what loading a model says, unless folders are polled.
+ * Listens at once, so that others see it live, and resolves when its models are ready. Throws IO for an address it cannot have, USAGE for
+ * one that others can reach without keys, and what loading a model says, unless folders are polled.
  */
 export async function openServer(options: ServerOptions): Promise<InferenceServer> {
   const limits = { ...defaultServerLimits, ...options.limits };
+  checkExposure({
+    hostname: options.hostname ?? serverDefaults.hostname,
+    unixPath: options.unixPath,
+    hasKeys: (options.keys?.length ?? 0) > 0,
+    isInsecure: options.isInsecure ?? false,
+  });
   const server = new InferenceServer(options, limits);
   try {
     await server.listen({
@@ -74,7 +92,6 @@ export async function openServer(options: ServerOptions): Promise<InferenceServe
       idleTimeoutMs: options.idleTimeoutMs ?? serverDefaults.idleTimeoutMs,
       unixPath: options.unixPath,
       tls: options.tls,
-      maxBodyBytes: limits.maxBodyBytes,
     });
     await server.repository.open(namesToOpen(options));
     return server;
@@ -120,7 +137,12 @@ export class InferenceServer implements AsyncDisposable {
     this.repository = repository;
     this.#app = createApp({
       context: { repository, limits, telemetry, metrics, isDraining: () => this.#isDraining },
-      guards: [checkHost(options.allowedHosts ?? [])],
+      guards: [checkHost(options.allowedHosts ?? []), checkTarget],
+      origins: createOriginPolicy(options.allowedOrigins ?? []),
+      authorize: createAuthorizer({
+        keys: options.keys ?? [],
+        keylessGroups: options.keylessGroups ?? defaultKeylessGroups,
+      }),
       hasAccessLog: options.hasAccessLog ?? false,
     });
     this.#endCollecting = metrics?.onCollect(() => publishSessionStats(metrics, session.stats));

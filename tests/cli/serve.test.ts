@@ -1,7 +1,7 @@
 // coremlx serve as a process: what it says, that it answers, how it ends.
 
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digitsPackage } from "../support/digits.ts";
 import { writeIntegerModel, writeSumModel } from "../support/program-models.ts";
@@ -55,4 +55,82 @@ test("two models of one name are refused", async () => {
     message: 'Cannot serve two models as "twice"',
     hint: "Give one of them another name: NAME=MODEL",
   });
+});
+
+const key = "0123456789abcdef-a-key-for-tests";
+
+test("an address that others can reach needs keys, or somebody who says that it does not", async () => {
+  await expectFailure(["serve", twice, "--host", "0.0.0.0"], {
+    exit: 2,
+    code: "USAGE",
+    message: 'Cannot listen on "0.0.0.0" without keys: other machines could reach it, and anybody may call',
+    hint: "Give --api-key-file, or --insecure where something else keeps others out",
+  });
+  const insecure = ["serve", twice, "--host", "0.0.0.0", "--port", "0", "--insecure", "--check"];
+  expect((await run(insecure)).code).toBe(0);
+});
+
+test("keys come from a file or the environment, and are not shown", async () => {
+  const file = join(folder.path, "keys");
+  writeFileSync(file, `${key} inference\n`);
+  const start = ["serve", twice, "--host", "0.0.0.0", "--port", "0", "--check"];
+  for (const place of [{ args: ["--api-key-file", file] }, { args: [], env: { COREMLX_API_KEY: key } }]) {
+    const { code, stdout, stderr } = await run([...start, "--verbose", ...place.args], place);
+    expect({ code, isSaid: stdout.includes("Try it, with a key: -H ") }).toEqual({ code: 0, isSaid: true });
+    expect(stdout + stderr).not.toContain(key);
+  }
+  const shown = await run(["config", "serve", "--json"], { env: { COREMLX_API_KEY: key } });
+  expect(shown.stdout).not.toContain(key);
+  const { settings } = JSON.parse(shown.stdout);
+  expect(settings.find((setting: { readonly key: string }) => setting.key === "api-key")).toEqual({
+    key: "api-key",
+    value: "(secret)",
+    origin: "environment",
+    variable: "COREMLX_API_KEY",
+  });
+});
+
+test("groups without keys, and limits that are none, are refused", async () => {
+  await expectFailure(["serve", twice, "--keyless-group", "metrics"], {
+    exit: 2,
+    code: "USAGE",
+    message: "Option --keyless-group is for a server with keys: --api-key-file",
+    hint: undefined,
+  });
+  await expectFailure(["serve", twice, "--limit", "maxBodyByte=1"], {
+    exit: 2,
+    code: "USAGE",
+    message: 'Unknown limit "maxBodyByte"',
+    hint: 'Did you mean "maxBodyBytes"?',
+  });
+  await expectFailure(["serve", twice, "--limit", "maxAxes=many"], {
+    exit: 2,
+    code: "USAGE",
+    message: 'Cannot read --limit maxAxes "many": it must be a whole number of at least 1',
+    hint: undefined,
+  });
+});
+
+test.each([
+  'api-key = "0123456789abcdef-a-key"',
+  'api-key-file = "keys"',
+  'keyless-group = "inference"',
+  "insecure = true",
+  'host = "0.0.0.0"',
+  "port = 80",
+  'unix = "x"',
+  'allowed-host = "*"',
+  'allowed-origin = "*"',
+  'tls-key = "x"',
+  'limit = "maxBodyBytes=1TiB"',
+])("a project file, which may come with a model, cannot set %s", async (line) => {
+  using place = tempFolder();
+  for (const text of [line, `[serve]\n${line}`]) {
+    writeFileSync(join(place.path, "coremlx.toml"), text);
+    const { code, stderr } = await run(["serve", twice, "--port", "0", "--check"], { cwd: place.path });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining(`Cannot use "${line.split(" ")[0]}" from coremlx.toml`),
+    });
+  }
 });

@@ -5,7 +5,7 @@ import { nearest, suggest } from "../../core/suggest.ts";
 import { type Command, command } from "../command.ts";
 import { type ConfigFile, readConfigFiles } from "../config-files.ts";
 import { createLogger } from "../logger.ts";
-import { readArguments, variableName } from "../options.ts";
+import { type FlagSetting, readArguments, variableName } from "../options.ts";
 import { plainLine, table } from "../output.ts";
 
 export const config = command({
@@ -29,7 +29,7 @@ export const config = command({
       .filter((flag) => flag !== "help")
       .map((flag) => ({
         key: flag,
-        value: given.values[flag] ?? null,
+        value: shownValue(given.values[flag], target.flags[flag]?.isSecret),
         origin: given.origins[flag] ?? "default",
         variable: variableName(flag),
       }));
@@ -53,6 +53,11 @@ export const config = command({
     io.stdout(`project file: ${plainLine(paths.project)}\nuser file:    ${plainLine(paths.user)}\n`);
   },
 });
+
+function shownValue(value: FlagSetting, isSecret = false): NonNullable<FlagSetting> | null {
+  if (!isSecret || value === undefined || (Array.isArray(value) && value.length === 0)) return value ?? null;
+  return "(secret)";
+}
 
 /** What stands at the top of a file and means nothing to any command. In a command's own table it is an error. */
 function findSlips({ top }: ConfigFile, commands: readonly Command[]): readonly string[] {

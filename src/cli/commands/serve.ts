@@ -53,6 +53,48 @@ export const serve = command({
       description: "name under which clients may call, beside localhost and addresses; * for all",
       isTrusted: true,
     },
+    "allowed-origin": {
+      type: "string",
+      multiple: true,
+      valueHint: "ORIGIN",
+      description: "origin whose web pages may call, like https://example.org; * for all",
+      isTrusted: true,
+    },
+    "api-key-file": {
+      type: "string",
+      multiple: true,
+      valueHint: "FILE",
+      description: "file of keys, of which callers need one: in each line KEY, or KEY GROUP…",
+      isTrusted: true,
+    },
+    "api-key": {
+      type: "string",
+      multiple: true,
+      valueHint: "KEY",
+      description: "a key; better in COREMLX_API_KEY, for command lines can be seen",
+      isTrusted: true,
+      isSecret: true,
+    },
+    "keyless-group": {
+      type: "string",
+      multiple: true,
+      valueHint: "GROUP",
+      description:
+        "what needs no key: health, metadata, inference, repository, metrics, or none (default: health)",
+      isTrusted: true,
+    },
+    insecure: {
+      type: "boolean",
+      description: "listen where other machines can reach it, without keys",
+      isTrusted: true,
+    },
+    limit: {
+      type: "string",
+      multiple: true,
+      valueHint: "NAME=VALUE",
+      description: "another value for a limit on requests, by its name in docs/limits.md",
+      isTrusted: true,
+    },
     repository: {
       type: "string",
       multiple: true,
@@ -146,6 +188,7 @@ export const serve = command({
   examples: [
     "coremlx serve examples/digits/Digits.mlpackage",
     "coremlx serve mnist=examples/digits/Digits.mlpackage examples/counter/Counter.mlpackage --port 0 --check",
+    "coremlx serve examples/digits/Digits.mlpackage --limit maxBodyBytes=10MB --limit maxTimeoutMs=30s",
   ],
   async run({ flags, positionals, io }) {
     const logger = createLogger(io, flags);
@@ -163,7 +206,11 @@ export const serve = command({
     });
     metrics.setDevice(deviceLabels(session.device(), { version }));
     await using server = await openServer({ ...options, session, metrics, telemetry: logger });
-    const facts = { url: server.url.href, models: server.repository.served };
+    const facts = {
+      url: server.url.href,
+      models: server.repository.served,
+      needsKey: (options.keys?.length ?? 0) > 0,
+    };
     io.stdout(flags.json ? `${JSON.stringify(describe(facts))}\n` : formatBanner(facts));
     logger.log("debug", "listening", { url: server.url.href });
     if (flags.check) return;

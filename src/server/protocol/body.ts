@@ -1,9 +1,8 @@
 // The body of an inference request, in the form that its headers say: JSON, JSON and binary, one raw tensor, a picture.
 
 import { byteSize } from "../../core/dtype.ts";
-import { decompress } from "../compression.ts";
 import type { ServerLimits } from "../limits.ts";
-import { refuse } from "../status.ts";
+import { readBytes } from "../request-bytes.ts";
 import { dtypeOf } from "./datatypes.ts";
 import type { ModelInterface, TensorSpec } from "./interface.ts";
 import { bad, type InferRequest, type InputTensor, noParameters, readInferRequest } from "./request.ts";
@@ -14,7 +13,7 @@ export async function readBody(
   ports: ModelInterface,
   limits: ServerLimits,
 ): Promise<InferRequest> {
-  const bytes = await readBytes(http, limits);
+  const bytes = await readBytes(http, limits.maxBodyBytes);
   const given = http.headers.get("inference-header-content-length");
   if (given === null) {
     const type = http.headers.get("content-type");
@@ -25,13 +24,6 @@ export async function readBody(
   if (jsonLength === undefined) throw bad("Inference-Header-Content-Length must be a number of bytes");
   if (jsonLength === 0) return wholeBody(bytes, onlyInput(ports), { isPicture: false });
   return readInferRequest(bytes, { jsonLength, limits });
-}
-
-async function readBytes(http: Request, { maxBodyBytes }: ServerLimits): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(await http.arrayBuffer());
-  if (bytes.length > maxBodyBytes) throw refuse(413, `The body has more than ${maxBodyBytes} bytes`);
-  const encoding = http.headers.get("content-encoding");
-  return encoding === null ? bytes : decompress(bytes, encoding, maxBodyBytes);
 }
 
 function wholeBody(

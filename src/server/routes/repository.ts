@@ -3,10 +3,10 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { CoremlxError } from "../../core/errors.ts";
-import { decompress } from "../compression.ts";
 import { bad } from "../protocol/request.ts";
+import { readBytes } from "../request-bytes.ts";
 import { type Call, jsonResponse, type Route } from "../route.ts";
-import { errorText, refuse, statusOf } from "../status.ts";
+import { errorText, statusOf } from "../status.ts";
 import { failures, ok } from "./answers.ts";
 
 const indexRequestSchema = Type.Object({ ready: Type.Optional(Type.Boolean()) });
@@ -112,9 +112,7 @@ async function readJson<T extends typeof indexRequestSchema | typeof loadRequest
   request: Request,
   schema: T,
 ): Promise<Static<T>> {
-  const raw = new Uint8Array(await request.arrayBuffer());
-  if (raw.length > maxBytes) throw refuse(413, `The body has more than ${maxBytes} bytes`);
-  const bytes = await decompress(raw, request.headers.get("content-encoding") ?? "", maxBytes);
+  const bytes = await readBytes(request, maxBytes);
   let value: unknown = {};
   try {
     if (bytes.length > 0) value = JSON.parse(new TextDecoder().decode(bytes));

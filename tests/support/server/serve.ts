@@ -26,7 +26,10 @@ export async function serveModels(
 ): Promise<TestServer> {
   const { sessionOptions, ...rest } = options;
   const session = await openSession({ cache: false, ...sessionOptions });
-  const server = await openServer({ session, models, port: 0, ...rest });
+  const server = await openServer({ session, models, port: 0, ...rest }).catch(async (error: unknown) => {
+    await session[Symbol.asyncDispose]();
+    throw error;
+  });
   const url = server.url.href.replace(/\/$/, "");
   return {
     server,

@@ -10,7 +10,14 @@ import { ServedModel } from "../../../src/server/repository/served-model.ts";
 import { openSession } from "../../../src/runtime/session.ts";
 import { writeIntegerModel } from "../../support/program-models.ts";
 import { tempFolder } from "../../support/temp.ts";
+import { createAuthorizer } from "../../../src/server/security/keys.ts";
+import { createOriginPolicy } from "../../../src/server/security/origin.ts";
 import { refuse } from "../../../src/server/status.ts";
+
+const openToAll = {
+  origins: createOriginPolicy([]),
+  authorize: createAuthorizer({ keys: [], keylessGroups: [] }),
+};
 
 interface Logged {
   readonly level: string;
@@ -41,6 +48,7 @@ function makeApp(own: Partial<AppOptions> & { readonly isDraining?: boolean } = 
       isDraining: () => isDraining,
     },
     guards: [],
+    ...openToAll,
     hasAccessLog: false,
     ...rest,
   });
@@ -143,7 +151,7 @@ test("a connection is held open once the body is there, and the time that passes
   });
   await repository.open();
   const context = { repository, limits, telemetry, metrics: undefined, isDraining: () => false };
-  const app = createApp({ context, guards: [], hasAccessLog: false });
+  const app = createApp({ context, guards: [], ...openToAll, hasAccessLog: false });
   const body = new TransformStream<Uint8Array, Uint8Array>();
   let held = 0;
   const answer = app(

@@ -1,0 +1,47 @@
+// A request's body in memory, never more of it than is allowed, however long it says it is or goes on.
+
+import { CoremlxError } from "../core/errors.ts";
+import { decompress } from "./compression.ts";
+import { refuse } from "./status.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Decompressed. Throws 413 beyond `maxBytes`, 415, BAD_INPUT, and INTERRUPTED when the client leaves before its end. */
+export async function readBytes(request: Request, maxBytes: number): Promise<Bytes> {
+  const length = request.headers.get("content-length");
+  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  let bytes: Bytes;
+  try {
+    bytes =
+      length === null ? await collect(request.body, maxBytes) : new Uint8Array(await request.arrayBuffer());
+  } catch (cause) {
+    if (cause instanceof CoremlxError) throw cause;
+    throw new CoremlxError("INTERRUPTED", "Cannot read the request: its body ended early", { cause });
+  }
+  const encoding = request.headers.get("content-encoding");
+  return encoding === null ? bytes : decompress(bytes, encoding, maxBytes);
+}
+
+/** Of a body that does not say how long it is. */
+async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Bytes> {
+  if (body === null) return new Uint8Array(new ArrayBuffer(0));
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of body) {
+    total += chunk.length;
+    if (total > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  const bytes = new Uint8Array(new ArrayBuffer(total));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** The rest of it is not read: the connection ends with the answer. */
+function tooLarge(maxBytes: number): CoremlxError {
+  return refuse(413, `The body has more than ${maxBytes} bytes`, { connection: "close" });
+}
