@@ -29,7 +29,8 @@ const mostPlans = 8;
  */
 export class CoremlGraph implements LoadedGraph {
   readonly share = undefined;
-  readonly cancel = undefined;
+  /** Who shall stop waits until Core ML has ended. */
+  readonly cancels = [];
   readonly #model: CoremlModel;
   readonly #interface: CoremlInterface;
   #plans: CoremlCallPlan[] = []; // most recently used first

@@ -84,7 +84,7 @@ export interface GraphShare {
   readonly libraryPath: string;
 }
 
-/** Ends the run under way, from any thread of this process: plain data, good until the graph or model is disposed. */
+/** Ends a run, from any thread of this process: plain data, good until the graph or model is disposed. */
 export type CancelHandle =
   | {
       readonly kind: "ort";
@@ -98,13 +98,21 @@ export type CancelHandle =
 export interface LoadedGraph extends Disposable {
   /** `undefined`: other threads load it for themselves. */
   readonly share: GraphShare | undefined;
-  /** `undefined`: a run ends when the engine has. */
-  readonly cancel: CancelHandle | undefined;
+  /**
+   * One for each run that may be handed over at once: with two, the second can lie ready while the first is under way,
+   * and each is ended alone. Without any, a run ends when the engine has.
+   */
+  readonly cancels: readonly CancelHandle[];
   /**
    * Blocks until the results are there. Results named in `outputs` are written there, the others come back in memory of
-   * their own. Throws BAD_INPUT, INTERRUPTED after a cancel, NATIVE.
+   * their own. `cancel`: which of the cancels ends it; default the first. Throws BAD_INPUT, INTERRUPTED after a cancel,
+   * NATIVE.
    */
-  run(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): FeatureValues;
+  run(
+    inputs: ReadonlyMap<string, Tensor>,
+    outputs: ReadonlyMap<string, Tensor>,
+    cancel?: number,
+  ): FeatureValues;
 }
 
 /** One state of a stateful model: zero at creation, changed by every prediction it is given to. Never shared between sequences. */

@@ -16,15 +16,16 @@ export class OrtGraph implements LoadedGraph {
   get share(): GraphShare {
     return this.#session.handle;
   }
-  get cancel(): CancelHandle {
-    return { kind: "ort", ...this.#session.terminateHandle };
+  get cancels(): readonly CancelHandle[] {
+    return this.#session.terminateHandles.map((handle) => ({ kind: "ort", ...handle }));
   }
 
   run(
     inputs: ReadonlyMap<string, Tensor>,
     outputs: ReadonlyMap<string, Tensor>,
+    cancel = 0,
   ): ReadonlyMap<string, Tensor> {
-    return this.#session.run(inputs, { outputs });
+    return this.#session.run(inputs, { outputs, terminate: cancel });
   }
 
   [Symbol.dispose](): void {

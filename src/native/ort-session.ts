@@ -17,9 +17,11 @@ export interface RunOptions {
    * share no memory with an input or with each other.
    */
   readonly outputs?: ReadonlyMap<string, Tensor> | undefined;
+  /** Which of the session's terminate handles ends this run. Default: the first. */
+  readonly terminate?: number | undefined;
 }
 
-/** Stops a session's runs from another thread of the process: plain numbers, good until the session is disposed. */
+/** Stops those of a session's runs that go by it, from another thread of the process: plain numbers, good until the session is disposed. */
 export interface TerminateHandle {
   readonly runOptions: number;
   readonly setTerminate: number;
@@ -47,6 +49,9 @@ export interface SessionParts {
 /** Shapes that a session remembers how to be called with; the least recently used goes first. */
 const mostPlans = 8;
 
+/** Runs of one session that can be told apart by who ends them: one under way, one that lies ready. */
+const terminateHandleCount = 2;
+
 /** Belongs to the thread that made it. Invariant: until disposed, every pointer here is alive and ours to release. */
 export class OrtSession implements Disposable {
   readonly inputs: readonly TensorInfo[];
@@ -54,7 +59,7 @@ export class OrtSession implements Disposable {
   readonly #parts: SessionParts;
   readonly #inputPorts: readonly Port[];
   readonly #outputPorts: readonly Port[];
-  readonly #runOptions: Pointer;
+  readonly #runOptions: Pointer[] = [];
   #plans: CallPlan[] = []; // most recently used first
   #isDisposed = false;
 
@@ -68,9 +73,11 @@ export class OrtSession implements Disposable {
       const outputCount = api.taken(functions.SessionGetOutputCount(session, api.out), "count the outputs");
       this.#inputPorts = Array.from({ length: inputCount }, (_, i) => readPort(parts, "Input", i, named));
       this.#outputPorts = Array.from({ length: outputCount }, (_, i) => readPort(parts, "Output", i, named));
-      this.#runOptions = api.taken(functions.CreateRunOptions(api.out), "prepare runs") as Pointer;
+      for (let i = 0; i < terminateHandleCount; i++)
+        this.#runOptions.push(api.taken(functions.CreateRunOptions(api.out), "prepare runs") as Pointer);
     } catch (error) {
       for (const name of named) functions.AllocatorFree(parts.allocator, name);
+      for (const options of this.#runOptions) functions.ReleaseRunOptions(options);
       if (parts.isOwned) functions.ReleaseSession(session);
       throw error;
     }
@@ -85,14 +92,18 @@ export class OrtSession implements Disposable {
     return { session, libraryPath: api.libraryPath };
   }
 
-  /** For `setTerminate` on another thread. It stops runs of this object, not those of a borrower. */
-  get terminateHandle(): TerminateHandle {
+  /**
+   * For `setTerminate` on another thread: each stops the runs that were given its number. They stop runs of this object, not
+   * those of a borrower.
+   */
+  get terminateHandles(): readonly TerminateHandle[] {
     this.#assertLive();
-    return {
-      runOptions: this.#runOptions,
-      setTerminate: this.#parts.api.addressOf("RunOptionsSetTerminate"),
-      unsetTerminate: this.#parts.api.addressOf("RunOptionsUnsetTerminate"),
-    };
+    const { api } = this.#parts;
+    return this.#runOptions.map((runOptions) => ({
+      runOptions,
+      setTerminate: api.addressOf("RunOptionsSetTerminate"),
+      unsetTerminate: api.addressOf("RunOptionsUnsetTerminate"),
+    }));
   }
 
   /**
@@ -104,11 +115,12 @@ export class OrtSession implements Disposable {
     this.#assertLive();
     const call = this.#checkCall(inputs, options);
     const { api, session } = this.#parts;
+    const runOptions = this.#runOptionsOf(options.terminate ?? 0);
     let results: Tensor[];
     try {
-      results = this.#planFor(call).run(session, this.#runOptions, call);
+      results = this.#planFor(call).run(session, runOptions, call);
     } catch (error) {
-      api.functions.RunOptionsUnsetTerminate(this.#runOptions);
+      api.functions.RunOptionsUnsetTerminate(runOptions);
       throw error;
     }
     return new Map(call.outputs.map((port, i) => [port.name, results[i] as Tensor]));
@@ -137,7 +149,7 @@ export class OrtSession implements Disposable {
     this.#plans = [];
     for (const port of [...this.#inputPorts, ...this.#outputPorts])
       functions.AllocatorFree(allocator, port.cName);
-    functions.ReleaseRunOptions(this.#runOptions);
+    for (const options of this.#runOptions) functions.ReleaseRunOptions(options);
     if (isOwned) {
       functions.ReleaseSession(session);
       trimHeap();
@@ -173,6 +185,13 @@ export class OrtSession implements Disposable {
       }
     }
     return { inputs: tensors, outputs, destinations };
+  }
+
+  #runOptionsOf(terminate: number): Pointer {
+    const options = this.#runOptions[terminate];
+    if (options === undefined)
+      throw new CoremlxError("INTERNAL", `Cannot run the model: it has no terminate handle ${terminate}`);
+    return options;
   }
 
   #outputPort(name: string): Port {

@@ -15,7 +15,7 @@ import { InlineTrial } from "./run/inline-trial.ts";
 import { ModelMeter } from "./metrics/model-meter.ts";
 import type { ModelPool } from "./pool/model-pool.ts";
 import { convertInputs } from "./run/inputs.ts";
-import { keepValue, runFeatures, runGraph, runInline, type Run } from "./run/run.ts";
+import { GraphCall, keepValue, runFeatures, runInline, type Run } from "./run/run.ts";
 import { type TurnOptions, Turns } from "./run/turns.ts";
 import { describeModel } from "./metrics/model-stats.ts";
 import type { OutputLease, OutputStore } from "./outputs/outputs.ts";
@@ -51,7 +51,7 @@ interface QueuedRun extends Run {
   readonly queueMs: number;
 }
 
-interface RunOptions extends PredictionOptions, TurnOptions {}
+interface RunOptions extends PredictionOptions, Pick<TurnOptions, "isFresh"> {}
 
 export interface SessionModelParts {
   readonly path: string;
@@ -279,16 +279,17 @@ export class SessionModel implements AsyncDisposable {
     let turn: StateTurn | undefined;
     try {
       turn = (options.state ?? fresh)?.begin();
-      const run = await this.#turns.run(patience, options, (lease, left) => {
-        return runGraph(lease, {
-          plan,
-          inputs,
-          memory: new RunMemory(this.#parts),
-          resultMemory,
-          state: turn,
-          patience: left,
-        });
+      const call = new GraphCall({
+        plan,
+        inputs,
+        openMemory: () => new RunMemory(this.#parts),
+        resultMemory,
+        state: turn,
       });
+      const prepare = (instance: Instance) => call.prepare(instance);
+      const run = await this.#turns.run(patience, { ...options, prepare }, (lease, left) =>
+        call.run(lease, left),
+      );
       turn?.commit();
       this.#considerInline(run.runMs);
       return run;

@@ -6,12 +6,23 @@ import { cancelRun, forgetCancel } from "../../engines/cancel.ts";
 import type { CancelHandle } from "../../engines/engine.ts";
 import { type Channel, type Isolation, openChannel } from "../worker/channel.ts";
 import { runCopies } from "../worker/copied-run.ts";
-import { mostTensors } from "../worker/mailbox.ts";
+import { mostRuns, mostTensors } from "../worker/mailbox.ts";
 import type { Replies, Reply, Request, RunReply, SharedTensor, WireError } from "../worker/protocol.ts";
 
 interface Waiting {
+  /** Of the mailbox, for a run that was handed over there. */
+  readonly place: number | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+}
+
+/** A run that lies ready behind the one under way. */
+export interface AheadRun {
+  readonly reply: Promise<RunReply>;
+  /** Takes it back: then it never runs, and its reply never settles. Gives false where the worker has it already. */
+  withdraw(): boolean;
+  /** Asks it to end at its next step. Gives false where nothing can be asked. */
+  cancel(): boolean;
 }
 
 /** How long closing waits for a worker to give back its memory. */
@@ -33,7 +44,10 @@ export class Instance implements AsyncDisposable {
   #closing: Promise<void> | undefined;
   /** Told when no call is under way. */
   #onQuiet: (() => void) | undefined;
-  #cancel: CancelHandle | undefined;
+  /** By the place of the run in the mailbox; a run that came in a message goes by the first. */
+  #cancels: readonly CancelHandle[] = [];
+  /** Of the run that was handed over last, where it was not one ahead. */
+  #place = 0;
   /** What the worker can repeat on other memory. */
   #last: { readonly inputs: readonly SharedTensor[]; readonly outputs: readonly SharedTensor[] } | undefined;
 
@@ -79,29 +93,87 @@ export class Instance implements AsyncDisposable {
   run(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): Promise<RunReply> {
     const { mailbox } = this.#channel;
     if (mailbox === undefined) return runCopies((request) => this.call(request), inputs, outputs);
-    if (this.#last && areAlike(inputs, this.#last.inputs) && areAlike(outputs, this.#last.outputs)) {
-      return this.#ask((id) => mailbox.postRun(id, inputs, outputs));
+    if (this.#canRepeat(inputs, outputs)) {
+      this.#place = mailbox.nextPlace;
+      this.#clearCancel(this.#place);
+      return this.#ask((id) => mailbox.postRun(id, inputs, outputs), this.#place);
     }
     const fits = inputs.length + outputs.length <= mostTensors;
     this.#last = fits ? { inputs, outputs } : undefined;
+    this.#place = 0;
+    this.#clearCancel(0);
     return this.call({ type: "run", inputs, outputs });
   }
 
-  /** How a run of this instance is ended from outside, if it can be; set once the worker has a model. */
-  allowCancel(handle: CancelHandle | undefined): void {
-    this.#cancel = handle;
+  /**
+   * Hands over a run while another is under way, for the worker to go on with. `undefined` where it cannot be taken up
+   * without a message, or another lies ready already.
+   */
+  runAhead(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): AheadRun | undefined {
+    const { mailbox } = this.#channel;
+    if (mailbox === undefined || !this.mayRunAhead || !this.#canRepeat(inputs, outputs)) return undefined;
+    const place = mailbox.nextPlace;
+    this.#clearCancel(place);
+    let id = 0;
+    const reply = this.#post<RunReply>((given) => {
+      id = given;
+      mailbox.postRun(id, inputs, outputs);
+    }, place);
+    // It may end with its thread after it was taken back, when nobody listens any more.
+    reply.catch(() => {});
+    return {
+      reply,
+      withdraw: () => {
+        // With the thread gone nobody waits here any more, and what it had not begun can still be taken back.
+        if ((!this.#waiting.has(id) && !this.#ended) || !mailbox.withdraw()) return false;
+        this.#waiting.delete(id);
+        this.#noteQuiet();
+        return true;
+      },
+      cancel: () => this.#waiting.has(id) && this.#setCancel(place),
+    };
   }
 
-  /** Before a run that may be cancelled: a cancel that came too late for the last one is forgotten. */
+  /** One run is under way that came through the mailbox, and nothing waits behind it. */
+  get mayRunAhead(): boolean {
+    if (this.#ended || this.#closing || this.#cancels.length < mostRuns || this.#waiting.size !== 1)
+      return false;
+    const [only] = this.#waiting.values();
+    return only?.place !== undefined;
+  }
+
+  /** Before a `predict` that may be cancelled: a cancel that came too late for the last one is forgotten. */
   prepareRun(): void {
-    if (this.#cancel) forgetCancel(this.#cancel);
+    this.#place = 0;
+    this.#clearCancel(0);
+  }
+
+  /** How runs of this instance are ended from outside, if they can be; set once the worker has a model. */
+  allowCancel(handles: readonly CancelHandle[]): void {
+    this.#cancels = handles;
   }
 
   /** Asks the run under way to end at its next step. Gives false where nothing can be asked. */
   cancel(): boolean {
-    if (this.#cancel === undefined || this.#ended) return false;
-    cancelRun(this.#cancel);
+    return this.#setCancel(this.#place);
+  }
+
+  #setCancel(place: number): boolean {
+    const handle = this.#cancels[place];
+    if (handle === undefined || this.#ended) return false;
+    cancelRun(handle);
     return true;
+  }
+
+  /** Before a run that may be cancelled: a cancel that came too late for the last one is forgotten. */
+  #clearCancel(place: number): void {
+    const handle = this.#cancels[place];
+    if (handle) forgetCancel(handle);
+  }
+
+  #canRepeat(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): boolean {
+    const last = this.#last;
+    return last !== undefined && areAlike(inputs, last.inputs) && areAlike(outputs, last.outputs);
   }
 
   /**
@@ -142,20 +214,20 @@ export class Instance implements AsyncDisposable {
    */
   async #close(): Promise<void> {
     if (this.#waiting.size > 0) await new Promise<void>((resolve) => (this.#onQuiet = resolve));
-    this.#cancel = undefined;
+    this.#cancels = [];
     await this.#post<undefined>((id) => this.#channel.post({ id, request: { type: "close" } }));
   }
 
-  #ask<T>(post: (id: number) => void): Promise<T> {
-    return this.#closing && !this.#ended ? Promise.reject(modelIsClosed()) : this.#post(post);
+  #ask<T>(post: (id: number) => void, place?: number): Promise<T> {
+    return this.#closing && !this.#ended ? Promise.reject(modelIsClosed()) : this.#post(post, place);
   }
 
   /** The worker answers each request with the reply of its type; structured clone loses the static type. */
-  #post<T>(post: (id: number) => void): Promise<T> {
+  #post<T>(post: (id: number) => void, place?: number): Promise<T> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(id, { resolve: (value) => resolve(value as T), reject });
+      this.#waiting.set(id, { place, resolve: (value) => resolve(value as T), reject });
       try {
         post(id);
       } catch (error) {
@@ -170,7 +242,7 @@ export class Instance implements AsyncDisposable {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (typeof reply === "number")
-      waiting?.resolve({ results: noResults, runMs: this.#channel.mailbox?.runMs });
+      waiting?.resolve({ results: noResults, runMs: this.#channel.mailbox?.runMs(waiting.place ?? 0) });
     else if (reply.ok) waiting?.resolve(reply.value);
     else waiting?.reject(fromWire(reply.error));
     this.#noteQuiet();

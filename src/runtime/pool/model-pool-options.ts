@@ -37,12 +37,22 @@ export interface ModelPoolOptions<I extends PoolMember> extends InstanceSource<I
   readonly telemetry?: Telemetry | undefined;
 }
 
-export interface AcquireOptions {
+/** A run that an instance has been handed before its call's turn has come there. */
+export interface PreparedRun {
+  /** Takes it back; false where it has begun, or is over. */
+  withdraw(): boolean;
+  /** Nobody waits for it any more: ends it as soon as may be, and settles then. */
+  abandon(): Promise<unknown>;
+}
+
+export interface AcquireOptions<I extends PoolMember> {
   readonly signal?: AbortSignal | undefined;
   /** Higher goes first; equals in the order they came. Default 0. */
   readonly priority?: number | undefined;
   /** Waits for replacements that are on their way rather than take what they replace. */
   readonly isFresh?: boolean | undefined;
+  /** Hands the run over to an instance that is busy, so that it lies ready there; `undefined` where that cannot be. */
+  readonly prepare?: ((instance: I) => PreparedRun | undefined) | undefined;
 }
 
 export interface ModelPoolStats extends JournalStats {
@@ -71,6 +81,8 @@ export interface ModelPoolStats extends JournalStats {
 /** A loan of one instance; `using` returns it, and returning it twice is harmless. */
 export interface InstanceLease<I extends PoolMember> extends Disposable {
   readonly instance: I;
+  /** What was handed to the instance before, and has begun by now: then this is to be waited for, or abandoned. */
+  readonly prepared: PreparedRun | undefined;
   /**
    * For a caller who stops waiting: the instance comes back when `call` settles, or is replaced when that takes too
    * long. `onOver` is told once nothing native can touch the call's memory any more.

@@ -3,6 +3,7 @@
 import { CoremlxError } from "../../core/errors.ts";
 import type { RecycleReason } from "../../core/meter-names.ts";
 import { isSurfaceError } from "../../engines/surface-error.ts";
+import { AheadCalls, type CallQueue } from "./ahead-calls.ts";
 import { interrupted } from "./deadline.ts";
 import { Generation } from "./generation.ts";
 import { IdleInstances } from "./idle-instances.ts";
@@ -12,6 +13,7 @@ import type {
   InstanceLease,
   ModelPoolOptions,
   ModelPoolStats,
+  PreparedRun,
 } from "./model-pool-options.ts";
 import { PoolJournal } from "./pool-journal.ts";
 import type { InstanceSource, PoolMember } from "./pool-member.ts";
@@ -24,6 +26,7 @@ export type {
   InstanceLease,
   ModelPoolOptions,
   ModelPoolStats,
+  PreparedRun,
 } from "./model-pool-options.ts";
 export type { InstanceSource, PoolMember } from "./pool-member.ts";
 
@@ -56,7 +59,10 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   readonly #leaving = new Set<I>();
   /** Given up in a call whose thread goes on. */
   readonly #hung = new Set<I>();
-  readonly #queue: WaitQueue<InstanceLease<I>>;
+  /** Lent, the longest ago first. */
+  readonly #lent = new Set<I>();
+  readonly #queue: CallQueue<I>;
+  readonly #ahead: AheadCalls<I>;
   readonly #seat: Seat | undefined;
   /** Instances on their way. They end before what they join does. */
   readonly #making = new Set<Promise<void>>();
@@ -84,8 +90,12 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#queue = new WaitQueue({
       limit: options.queueLimit,
       timeoutMs: options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
-      onLeave: () => this.#seat?.notify(),
+      onLeave: () => {
+        this.#seat?.notify();
+        this.#fillAhead();
+      },
     });
+    this.#ahead = new AheadCalls(this.#queue);
     this.#seat = options.join?.(this.#contender());
     this.#admit(options.first);
     this.#idle.push(options.first);
@@ -127,7 +137,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
    * Waits while all instances are busy, or the resources a call takes. Throws OVERLOADED when too many wait already or
    * the wait is too long, UNAVAILABLE after closing or when too many threads hang, INTERRUPTED by the signal.
    */
-  acquire(options: AcquireOptions = {}): Promise<InstanceLease<I>> {
+  acquire(options: AcquireOptions<I> = {}): Promise<InstanceLease<I>> {
     const { signal, priority = 0 } = options;
     if (this.#closed) return Promise.reject(this.#closed);
     if (signal?.aborted) return Promise.reject(interrupted());
@@ -137,9 +147,10 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const ready = this.acquireIdle();
     if (ready) return Promise.resolve(ready);
     if (this.#alive.size === 0 && this.#isExhausted) return Promise.reject(this.#exhausted());
-    const promise = this.#queue.wait({ signal, priority });
+    const promise = this.#queue.wait({ signal, priority, detail: options.prepare });
     this.#grow();
     this.#seat?.notify();
+    this.#fillAhead();
     return promise;
   }
 
@@ -324,9 +335,10 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     };
   }
 
-  #lend(instance: I, grant?: Grant): InstanceLease<I> {
+  #lend(instance: I, grant?: Grant, prepared?: PreparedRun): InstanceLease<I> {
     this.#journal.lent++;
     instance.served++;
+    this.#lent.add(instance);
     let isOver = false;
     const end = (then: () => void) => {
       if (isOver) return;
@@ -335,6 +347,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     };
     return {
       instance,
+      prepared,
       abandon: (call, onOver) => end(() => this.#drain(instance, { call, onOver, grant })),
       [Symbol.dispose]: () =>
         end(() => {
@@ -360,6 +373,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
 
   #drain(instance: I, { call, onOver, grant }: Abandoned): void {
     this.#draining.add(instance);
+    this.#letGo(instance);
     grant?.giveUp();
     let isHung = false;
     const timer = setTimeout(() => {
@@ -393,10 +407,25 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#grow();
   }
 
+  /** A call that lies ready behind one that was given up goes elsewhere; where its run has begun all the same, it waits for that alone. */
+  #letGo(instance: I): void {
+    if (this.#ahead.release(instance)) return this.#fillAhead();
+    const next = this.#ahead.claim(instance);
+    if (next?.kind !== "call") return;
+    this.#journal.lent++;
+    next.call.resolve({
+      instance,
+      prepared: next.run,
+      abandon: (call, onOver) => void call.then(onOver, onOver),
+      [Symbol.dispose]() {},
+    });
+  }
+
   #giveUp(instance: I): void {
     // One that is leaving has its replacement.
     const isReplaced = this.#leaving.delete(instance);
     this.#alive.delete(instance);
+    this.#lent.delete(instance);
     if (instance.isKillable) {
       instance.abandon();
       this.#dismiss(instance);
@@ -412,7 +441,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   #welcomeBack(instance: I): void {
     this.#hung.delete(instance);
     if (this.#closed || instance !== this.#generation.owner) {
-      this.#dismiss(instance);
+      this.#leaving.add(instance);
+      this.#takeBack(instance); // it may have gone on with a next run, before it was known that the last was over
       return this.#grow(); // there may be room for a thread again
     }
     // What it loaded is in use: it has to stay, and another goes in its place.
@@ -439,17 +469,53 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
   }
 
   #takeBack(instance: I): void {
+    this.#lent.delete(instance);
+    if (this.#options.recycleAfter !== undefined && this.#alive.has(instance))
+      this.#considerCount(instance, this.#options.recycleAfter);
+    if (this.#goOn(instance)) return;
     if (!this.#alive.has(instance)) {
       if (this.#leaving.delete(instance)) this.#dismiss(instance);
       return;
     }
     if (instance.isEnded) return this.#lose(instance);
-    if (this.#options.recycleAfter !== undefined) this.#considerCount(instance, this.#options.recycleAfter);
     if (this.#inService > this.#allowed) return this.#parked.push(instance);
-    const next = this.#seat === undefined ? this.#queue.takeNext() : undefined;
-    if (next) return next.resolve(this.#lend(instance));
+    const next = this.#seat === undefined ? (this.#queue.takeNext() ?? this.#ahead.takeFirst()) : undefined;
+    if (next) {
+      next.resolve(this.#lend(instance));
+      return this.#fillAhead();
+    }
     this.#idle.push(instance);
     this.#seat?.notify();
+  }
+
+  /** With the run that lies ready behind the last; one that is to go or to rest takes it up only where it has begun. */
+  #goOn(instance: I): boolean {
+    const isWanted = this.#alive.has(instance) && !instance.isEnded && this.#inService <= this.#allowed;
+    if (!isWanted) this.#ahead.release(instance);
+    const next = this.#ahead.claim(instance);
+    if (next === undefined) return false;
+    if (next.kind === "ending") {
+      this.#drain(instance, { call: next.run, onOver: () => {}, grant: undefined });
+      return true;
+    }
+    next.call.resolve(this.#lend(instance, undefined, next.run));
+    this.#fillAhead();
+    return true;
+  }
+
+  /** While all are busy and no more are on their way, the calls that wait lie ready behind those that were lent first. */
+  #fillAhead(): void {
+    if (this.#queue.size === 0 || this.#seat !== undefined || this.#closed) return;
+    if (this.#idle.size > 0 || this.#making.size > 0 || this.#inService !== this.#allowed) return;
+    // Ends, for each time one of a higher priority has taken the place of another.
+    for (let instance = this.#ahead.yieldToNext(); instance; instance = this.#ahead.yieldToNext()) {
+      if (!this.#ahead.stage(instance)) break;
+    }
+    for (const instance of this.#lent) {
+      const hasRoom = instance.mayRunAhead === true && !this.#ahead.has(instance);
+      if (hasRoom && this.#alive.has(instance) && !this.#draining.has(instance)) this.#ahead.stage(instance);
+      if (this.#queue.size === 0) return;
+    }
   }
 
   #considerCount(instance: I, limit: number): void {
@@ -463,7 +529,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     const { reload } = this.#options;
     this.#unpark();
     if (this.#isExhausted) return; // one more thread might hang as well
-    const wanted = Math.max(this.#queue.size - this.#idle.size, this.#alive.size === 0 ? 1 : 0);
+    const wanted = Math.max(this.#queue.waiting - this.#idle.size, this.#alive.size === 0 ? 1 : 0);
     if (this.#closed || wanted <= this.#making.size || this.#alive.size + this.#making.size >= this.#allowed)
       return;
     const generation = this.#generation;

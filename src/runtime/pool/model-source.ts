@@ -84,7 +84,7 @@ export class ModelSource {
 
   /** By plain data of this process: not for an instance in another one. */
   #allowCancel(instance: Instance, { graph, cancel }: LoadReply): void {
-    if (instance.sharesMemory) instance.allowCancel(graph === undefined ? cancel : graph.cancel);
+    if (instance.sharesMemory) instance.allowCancel(graph?.cancels ?? (cancel ? [cancel] : []));
   }
 
   async #join(instance: Instance, share: GraphShare): Promise<Instance> {

@@ -9,6 +9,8 @@ export interface PoolMember extends AsyncDisposable {
   readonly endedBy?: CoremlxError | undefined;
   /** Giving it up ends what it does; else its thread goes on. */
   readonly isKillable: boolean;
+  /** It is in the middle of a run, and may be handed one more. */
+  readonly mayRunAhead?: boolean | undefined;
   /** Of the process it runs in. */
   readonly pid?: number | undefined;
   /** Loans so far; the pool counts. */

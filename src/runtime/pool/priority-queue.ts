@@ -28,11 +28,23 @@ export class PriorityQueue<T> {
     return place;
   }
 
+  /** Whose turn it is. */
+  get first(): QueuePlace<T> | undefined {
+    return this.#heap[0];
+  }
+
   /** Whose turn it is, taken out. */
   shift(): T | undefined {
-    const [first] = this.#heap;
+    const { first } = this;
     if (first !== undefined) this.remove(first);
     return first?.item;
+  }
+
+  /** Back among the others, as if it had not left. */
+  restore(place: QueuePlace<T>): void {
+    place.index = this.#heap.length;
+    this.#heap.push(place);
+    this.#rise(place);
   }
 
   /** Gives false for one that has left before. */

@@ -2,7 +2,7 @@
 
 import { CoremlxError } from "../../core/errors.ts";
 import { interrupted, longestTimerMs } from "./deadline.ts";
-import { PriorityQueue } from "./priority-queue.ts";
+import { PriorityQueue, type QueuePlace } from "./priority-queue.ts";
 
 export interface WaitQueueOptions {
   /** Calls that may wait at once. */
@@ -13,9 +13,11 @@ export interface WaitQueueOptions {
   readonly onLeave: () => void;
 }
 
-export interface WaitOptions {
+export interface WaitOptions<D> {
   readonly signal?: AbortSignal | undefined;
   readonly priority: number;
+  /** Whatever whoever serves the call has to know of it. */
+  readonly detail: D;
 }
 
 export interface WaitQueueStats {
@@ -28,20 +30,34 @@ export interface WaitQueueStats {
 }
 
 /** A call that waited, and waits for nothing but this. */
-interface Taken<T> {
+export interface Taken<T> {
   resolve(turn: T): void;
   reject(error: unknown): void;
 }
 
-interface Waiter<T> extends Taken<T> {
+/** A call that waits where it was put, and may still leave. */
+export interface StagedCall<T, D> extends Taken<T> {
+  readonly detail: D;
+  readonly priority: number;
+  /** Told when it leaves without having had its turn. */
+  onLeave: (() => void) | undefined;
+  /** Back to its place among the others. */
+  restore(): void;
+  /** Its turn has come: whoever takes must resolve. */
+  take(): void;
+}
+
+interface Waiter<T, D> extends Taken<T> {
+  readonly detail: D;
   /** Ends its timer, and listens to its signal no more. */
   cleanUp(): void;
 }
 
-/** Invariant: who waits has a place in the queue; who left it, in whatever way, has been answered. */
-export class WaitQueue<T> {
+/** Invariant: who waits has a place in the queue or is staged; who left, in whatever way, has been answered. */
+export class WaitQueue<T, D = undefined> {
   readonly #options: WaitQueueOptions;
-  readonly #queue = new PriorityQueue<Waiter<T>>();
+  readonly #queue = new PriorityQueue<Waiter<T, D>>();
+  readonly #staged = new Map<QueuePlace<Waiter<T, D>>, StagedCall<T, D>>();
   #highWater = 0;
   #refused = 0;
   #timedOut = 0;
@@ -50,13 +66,24 @@ export class WaitQueue<T> {
     this.#options = options;
   }
 
+  /** Those who wait for anybody. */
   get size(): number {
     return this.#queue.size;
   }
 
+  /** With those that are staged. */
+  get waiting(): number {
+    return this.#queue.size + this.#staged.size;
+  }
+
+  /** Of the call whose turn is next. */
+  get nextPriority(): number | undefined {
+    return this.#queue.first?.priority;
+  }
+
   get stats(): WaitQueueStats {
     return {
-      waiting: this.#queue.size,
+      waiting: this.waiting,
       highWater: this.#highWater,
       refused: this.#refused,
       timedOut: this.#timedOut,
@@ -64,19 +91,22 @@ export class WaitQueue<T> {
   }
 
   /** Settles with the caller's turn; rejects with OVERLOADED at once or after the time to wait, with INTERRUPTED by the signal. */
-  wait({ signal, priority }: WaitOptions): Promise<T> {
+  wait({ signal, priority, detail }: WaitOptions<D>): Promise<T> {
     const { limit, timeoutMs, onLeave } = this.#options;
-    if (this.#queue.size >= limit) return Promise.reject(this.#refuse());
+    if (this.waiting >= limit) return Promise.reject(this.#refuse());
     return new Promise<T>((resolve, reject) => {
       let timer: Timer | undefined;
       const leave = (reason: () => CoremlxError) => {
-        if (!this.#queue.remove(place)) return;
+        const staged = this.#staged.get(place);
+        if (!this.#staged.delete(place) && !this.#queue.remove(place)) return;
         waiter.cleanUp();
         reject(reason());
+        staged?.onLeave?.();
         onLeave();
       };
       const onAbort = () => leave(interrupted);
-      const waiter: Waiter<T> = {
+      const waiter: Waiter<T, D> = {
+        detail,
         resolve,
         reject,
         cleanUp() {
@@ -89,7 +119,7 @@ export class WaitQueue<T> {
         timer = setTimeout(() => leave(() => this.#expire()), timeoutMs);
       }
       const place = this.#queue.push(waiter, priority);
-      this.#highWater = Math.max(this.#highWater, this.#queue.size);
+      this.#highWater = Math.max(this.#highWater, this.waiting);
     });
   }
 
@@ -105,15 +135,44 @@ export class WaitQueue<T> {
     return next;
   }
 
+  /** The next call, which goes on waiting with somebody in particular. */
+  stageNext(): StagedCall<T, D> | undefined {
+    const { first: place } = this.#queue;
+    if (place === undefined) return undefined;
+    this.#queue.remove(place);
+    const { detail, resolve, reject, cleanUp } = place.item;
+    const staged: StagedCall<T, D> = {
+      detail,
+      priority: place.priority,
+      resolve,
+      reject,
+      onLeave: undefined,
+      restore: () => {
+        if (this.#staged.delete(place)) this.#queue.restore(place);
+      },
+      take: () => {
+        if (this.#staged.delete(place)) cleanUp();
+      },
+    };
+    this.#staged.set(place, staged);
+    return staged;
+  }
+
   /** Everybody who waits gets the error. */
   turnAway(error: unknown): void {
+    for (const [place, staged] of this.#staged) {
+      this.#staged.delete(place);
+      place.item.cleanUp();
+      staged.reject(error);
+      staged.onLeave?.();
+    }
     for (let next = this.takeNext(); next !== undefined; next = this.takeNext()) next.reject(error);
     this.#options.onLeave();
   }
 
   #refuse(): CoremlxError {
     this.#refused++;
-    const waiting = this.#queue.size;
+    const { waiting } = this;
     return new CoremlxError("OVERLOADED", `Cannot predict: ${waiting} calls are waiting already`, {
       hint: "Try again later, or allow more instances",
       details: { waiting, limit: this.#options.limit },

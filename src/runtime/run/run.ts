@@ -9,8 +9,9 @@ import type { FeaturePlan } from "../../engines/feature-plan.ts";
 import type { OutputLease } from "../outputs/outputs.ts";
 import { type Patience, within } from "../pool/deadline.ts";
 import type { Instance } from "../pool/instance.ts";
-import type { InstanceLease } from "../pool/model-pool.ts";
+import type { InstanceLease, PreparedRun } from "../pool/model-pool.ts";
 import type { StateTurn } from "../sequence/state.ts";
+import type { RunReply, SharedTensor } from "../worker/protocol.ts";
 import type { ResultMemory, RunMemory } from "./run-memory.ts";
 
 /** What one run gave, before waiting is added up. */
@@ -23,55 +24,132 @@ export interface Run extends Disposable {
   readonly runMs: number;
 }
 
-export interface GraphRun {
+export interface GraphCallOptions {
   readonly plan: FeaturePlan;
   readonly inputs: FeatureValues;
-  /** Owned from now on. */
-  readonly memory: RunMemory;
+  /** Each is owned from then on. */
+  readonly openMemory: () => RunMemory;
   readonly resultMemory: ResultMemory;
   readonly state: StateTurn | undefined;
-  readonly patience: Patience;
 }
 
-/** Returns the lease as soon as the engine is done, and abandons it with what it still may touch; after an error it is the caller's. */
-export async function runGraph(lease: InstanceLease<Instance>, run: GraphRun): Promise<Run> {
-  const { plan, memory, state, patience } = run;
-  const { instance } = lease;
-  const started = performance.now();
-  try {
-    const given = memory.encode(plan, run.inputs);
-    const wanted = memory.placeResults(plan, run.resultMemory);
-    if (state) {
-      given.push(...state.inputs);
-      wanted.push(...state.outputs);
+interface PlacedRun {
+  readonly memory: RunMemory;
+  readonly given: readonly SharedTensor[];
+  readonly wanted: readonly SharedTensor[];
+  readonly inputMs: number;
+}
+
+/** A run that an instance has. */
+interface HandedOver {
+  readonly memory: RunMemory;
+  readonly inputMs: number;
+  readonly reply: Promise<RunReply>;
+  readonly cancel: () => boolean;
+}
+
+/** One call of a graph. Its run is handed over when its turn has come, or lies ready on an instance before. */
+export class GraphCall {
+  readonly #options: GraphCallOptions;
+  #prepared: HandedOver | undefined;
+  /** It cannot lie ready: its run is another than those before, or cannot be placed. */
+  #isUnlike = false;
+
+  constructor(options: GraphCallOptions) {
+    this.#options = options;
+  }
+
+  /** For the pool: see `AcquireOptions.prepare`. Never throws: what is wrong with the call is said when its turn comes. */
+  prepare(instance: Instance): PreparedRun | undefined {
+    if (this.#isUnlike || !instance.mayRunAhead) return undefined;
+    const placed = this.#tryPlace();
+    const ahead = placed && instance.runAhead(placed.given, placed.wanted);
+    if (placed === undefined || ahead === undefined) {
+      this.#isUnlike = true;
+      placed?.memory[Symbol.dispose]();
+      return undefined;
     }
-    const inputMs = performance.now() - started;
-    instance.prepareRun();
-    const call = instance.run(given, wanted);
-    const { results, runMs } = await within(call, "predict", patience).catch((error: unknown) => {
-      if (!isGivenUp(error)) throw error;
-      // The engine may still be at work: nothing of this call goes back before it has really ended.
-      instance.cancel();
-      const endMemory = memory.quarantine();
-      const endState = state?.abandon();
-      lease.abandon(call, () => {
-        endMemory();
-        endState?.();
-      });
-      throw error;
-    });
-    lease[Symbol.dispose]();
+    const handed = { ...placed, reply: ahead.reply, cancel: ahead.cancel };
+    this.#prepared = handed;
     return {
-      outputs: plan.decode(memory.collect(results)),
-      mapped: memory.mapped,
-      isPooled: (bytes) => memory.isPooled(bytes),
-      inputMs,
-      runMs,
-      [Symbol.dispose]: () => memory[Symbol.dispose](),
+      withdraw: () => {
+        if (!ahead.withdraw()) return false;
+        this.#prepared = undefined;
+        placed.memory[Symbol.dispose]();
+        return true;
+      },
+      abandon: () => {
+        this.#prepared = undefined;
+        const over = this.#giveUp(handed);
+        return handed.reply.then(over, over);
+      },
     };
-  } catch (error) {
-    memory[Symbol.dispose]();
-    throw error;
+  }
+
+  /** Returns the lease as soon as the engine is done, and abandons it with what it still may touch; after an error it is the caller's. */
+  async run(lease: InstanceLease<Instance>, patience: Patience): Promise<Run> {
+    const handed = (lease.prepared && this.#prepared) ?? this.#handOver(lease.instance);
+    const { memory, inputMs, reply } = handed;
+    try {
+      const { results, runMs } = await within(reply, "predict", patience).catch((error: unknown) => {
+        if (isGivenUp(error)) lease.abandon(reply, this.#giveUp(handed));
+        throw error;
+      });
+      lease[Symbol.dispose]();
+      return {
+        outputs: this.#options.plan.decode(memory.collect(results)),
+        mapped: memory.mapped,
+        isPooled: (bytes) => memory.isPooled(bytes),
+        inputMs,
+        runMs,
+        [Symbol.dispose]: () => memory[Symbol.dispose](),
+      };
+    } catch (error) {
+      memory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #place(): PlacedRun {
+    const { plan, inputs, openMemory, resultMemory, state } = this.#options;
+    const started = performance.now();
+    const memory = openMemory();
+    try {
+      const given = memory.encode(plan, inputs);
+      const wanted = memory.placeResults(plan, resultMemory);
+      if (state) {
+        given.push(...state.inputs);
+        wanted.push(...state.outputs);
+      }
+      return { memory, given, wanted, inputMs: performance.now() - started };
+    } catch (error) {
+      memory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #tryPlace(): PlacedRun | undefined {
+    try {
+      return this.#place();
+    } catch {
+      return undefined; // it is thrown again, and heard, when the call has its turn
+    }
+  }
+
+  #handOver(instance: Instance): HandedOver {
+    const { memory, given, wanted, inputMs } = this.#place();
+    return { memory, inputMs, reply: instance.run(given, wanted), cancel: () => instance.cancel() };
+  }
+
+  /** The engine may still be at work: nothing of this call goes back before it has really ended. */
+  #giveUp({ memory, cancel }: HandedOver): () => void {
+    cancel();
+    const endMemory = memory.quarantine();
+    const endState = this.#options.state?.abandon();
+    return () => {
+      endMemory();
+      endState?.();
+    };
   }
 }
 
@@ -81,7 +159,7 @@ export interface FeatureRun {
   readonly patience: Patience;
 }
 
-/** For a model that is more than one graph: its values travel. The lease as in `runGraph`. */
+/** For a model that is more than one graph: its values travel. The lease as in `GraphCall.run`. */
 export async function runFeatures(
   lease: InstanceLease<Instance>,
   { description, inputs, patience }: FeatureRun,

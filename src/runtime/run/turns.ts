@@ -4,7 +4,7 @@ import { CoremlxError } from "../../core/errors.ts";
 import { isSurfaceError } from "../../engines/surface-error.ts";
 import { interrupted, type Patience, tooLate, within } from "../pool/deadline.ts";
 import type { Instance } from "../pool/instance.ts";
-import type { InstanceLease, ModelPool } from "../pool/model-pool.ts";
+import type { InstanceLease, ModelPool, PreparedRun } from "../pool/model-pool.ts";
 import type { Run } from "./run.ts";
 import { RunEstimate } from "./run-estimate.ts";
 
@@ -13,6 +13,8 @@ export interface TurnOptions {
   readonly priority?: number | undefined;
   /** On an instance that was made since things went wrong, where there can be one. */
   readonly isFresh?: boolean | undefined;
+  /** Lets the run lie ready on an instance that is busy. */
+  readonly prepare?: ((instance: Instance) => PreparedRun | undefined) | undefined;
 }
 
 interface Turn {
@@ -63,7 +65,7 @@ export class Turns {
     if (queueMs < briefMs) return { lease, queueMs, left: patience };
     const leftMs = patience.deadline - now;
     const { neededMs } = this.#estimate;
-    if (leftMs < neededMs) {
+    if (leftMs < neededMs && lease.prepared === undefined) {
       lease[Symbol.dispose]();
       throw tooLate("predict", patience, { queueMs, neededMs });
     }
@@ -78,7 +80,10 @@ export class Turns {
    * An instance while there is time for a run; one that comes too late is returned at once. Who cannot be served any more
    * leaves the queue by a timer of its own: found out at its turn, it would keep the instance from the next.
    */
-  async #acquire(patience: Patience, { priority, isFresh }: TurnOptions): Promise<InstanceLease<Instance>> {
+  async #acquire(
+    patience: Patience,
+    { priority, isFresh, prepare }: TurnOptions,
+  ): Promise<InstanceLease<Instance>> {
     const { signal } = patience;
     if (signal?.aborted) throw interrupted();
     const idle = isFresh ? undefined : this.#pool.acquireIdle();
@@ -87,7 +92,7 @@ export class Turns {
     const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
     const queued = performance.now();
     const { neededMs } = this.#estimate;
-    const waiting = this.#pool.acquire({ signal: either, priority, isFresh });
+    const waiting = this.#pool.acquire({ signal: either, priority, isFresh, prepare });
     try {
       return await within(waiting, "predict", {
         ...patience,
@@ -97,7 +102,10 @@ export class Turns {
     } catch (error) {
       giveUp.abort();
       waiting.then(
-        (late) => late[Symbol.dispose](),
+        (late) => {
+          if (late.prepared) late.abandon(late.prepared.abandon(), () => {});
+          else late[Symbol.dispose]();
+        },
         () => {
           // It was refused, or taken out of the queue: nothing to return.
         },

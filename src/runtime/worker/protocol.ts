@@ -61,7 +61,8 @@ export interface SharedGraph {
   readonly ports: GraphPorts;
   /** `undefined`: others cannot join. */
   readonly share: GraphShare | undefined;
-  readonly cancel: CancelHandle | undefined;
+  /** One for each run that may be handed over at once. */
+  readonly cancels: readonly CancelHandle[];
 }
 
 /** Joins a graph that another worker of this process has loaded. */
@@ -123,7 +124,7 @@ export type Request =
 /** The answer to each request. */
 export interface Replies {
   readonly load: LoadReply;
-  readonly adopt: CancelHandle | undefined;
+  readonly adopt: readonly CancelHandle[];
   readonly run: RunReply;
   readonly runCopies: RunReply;
   readonly predict: PredictReply;

@@ -94,7 +94,7 @@ export class ModelService {
         cache: found.cache,
         wantsCompiling: found.wantsCompiling,
         events,
-        graph: graph && { ports: graph.ports, share: graph.loaded.share, cancel: graph.loaded.cancel },
+        graph: graph && { ports: graph.ports, share: graph.loaded.share, cancels: graph.loaded.cancels },
         cancel: loaded.cancel,
         loadsPerThread: engine.loadsPerThread ?? false,
       };
@@ -158,14 +158,14 @@ export class ModelService {
     }
   }
 
-  async #adopt({ share }: AdoptRequest): Promise<CancelHandle | undefined> {
+  async #adopt({ share }: AdoptRequest): Promise<readonly CancelHandle[]> {
     this.#assertEmpty();
     const graph = await borrowGraph(share);
     this.#running = { kind: "guest", graph };
     // What the start of the thread has left would stay: a thread that only runs graphs makes too little to be collected.
     Bun.gc(true);
     Bun.shrink();
-    return graph.cancel;
+    return graph.cancels;
   }
 
   /** A graph is loaded: `run` and `runAgain` can be asked for. */
@@ -180,17 +180,17 @@ export class ModelService {
     return this.#runOn(this.#last.inputs, this.#last.outputs);
   }
 
-  /** The last run again, on other memory: the addresses of its inputs, then of its outputs. */
-  runAgain(addresses: Float64Array): RunReply {
+  /** The last run again, on other memory: the addresses of its inputs, then of its outputs. `cancel`: which one ends it. */
+  runAgain(addresses: Float64Array, cancel: number): RunReply {
     if (this.#last === undefined) throw new CoremlxError("INTERNAL", "Cannot repeat a run: none came before");
     this.#last.moveTo(addresses);
-    return this.#runOn(this.#last.inputs, this.#last.outputs);
+    return this.#runOn(this.#last.inputs, this.#last.outputs, cancel);
   }
 
-  #runOn(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>): RunReply {
+  #runOn(inputs: ReadonlyMap<string, Tensor>, outputs: ReadonlyMap<string, Tensor>, cancel = 0): RunReply {
     const graph = this.#graph;
     const started = performance.now();
-    const results = graph.run(inputs, outputs);
+    const results = graph.run(inputs, outputs, cancel);
     const runMs = performance.now() - started;
     if (outputs.size === 0) return { results, runMs };
     if (outputs.size === results.size) return { results: nothing, runMs };

@@ -26,8 +26,8 @@ function answerRuns(service: ModelService, mailbox: Mailbox, post: (reply: Reply
     const run = mailbox.takeRun();
     if (run === undefined) return;
     try {
-      const { results, runMs } = service.runAgain(run.addresses);
-      mailbox.runMs = runMs;
+      const { results, runMs } = service.runAgain(run.addresses, run.place);
+      mailbox.setRunMs(run.place, runMs);
       post(results.size === 0 ? run.id : { id: run.id, ok: true, value: { results, runMs } });
     } catch (error) {
       post({ id: run.id, ok: false, error: toWireError(error) });

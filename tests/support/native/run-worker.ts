@@ -8,6 +8,7 @@ import {
   type SessionHandle,
   type TerminateHandle,
 } from "../../../src/native/onnxruntime.ts";
+import { firstHandleOf } from "./terminate-handle.ts";
 
 export type WorkerRequest =
   | { readonly kind: "load"; readonly library: string; readonly model: Uint8Array<ArrayBuffer> }
@@ -27,10 +28,10 @@ self.onmessage = (event: MessageEvent<WorkerRequest>) => {
   const request = event.data;
   if (request.kind === "load") {
     session = OnnxRuntime.open(request.library).createSession(request.model, { threads: 1 });
-    reply({ kind: "loaded", terminate: session.terminateHandle });
+    reply({ kind: "loaded", terminate: firstHandleOf(session) });
   } else if (request.kind === "borrow") {
     session = OnnxRuntime.open(request.library).borrowSession(request.session);
-    reply({ kind: "loaded", terminate: session.terminateHandle });
+    reply({ kind: "loaded", terminate: firstHandleOf(session) });
   } else {
     reply({ kind: "running" });
     reply(run(request.inputs, request.times));

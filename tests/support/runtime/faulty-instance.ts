@@ -2,7 +2,7 @@
 // after it was given up, having written to all it was lent, and a child process that dies in the middle of a run.
 
 import { MemoryViews } from "../../../src/native/memory.ts";
-import { Instance } from "../../../src/runtime/pool/instance.ts";
+import { type AheadRun, Instance } from "../../../src/runtime/pool/instance.ts";
 import type { Isolation } from "../../../src/runtime/worker/channel.ts";
 import type { Replies, Request, RunReply, SharedTensor } from "../../../src/runtime/worker/protocol.ts";
 
@@ -50,10 +50,12 @@ export class FaultyInstance extends Instance {
 
   override run(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): Promise<RunReply> {
     const reply = super.run(inputs, outputs);
-    const trips = inputs.find(({ name }) => name === "trips");
-    const value = trips && firstInteger(this.#views.at(trips.address, trips.byteLength));
-    const isLate = value === lateTrips && this.sharesMemory;
-    return isLate ? this.#completeLate([...inputs, ...outputs], reply) : reply;
+    return this.#isLate(inputs) ? this.#completeLate([...inputs, ...outputs], reply) : reply;
+  }
+
+  /** One that is to complete late cannot lie ready. */
+  override runAhead(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): AheadRun | undefined {
+    return this.#isLate(inputs) ? undefined : super.runAhead(inputs, outputs);
   }
 
   /** Who completes late goes on, although nobody waits any more. */
@@ -61,6 +63,12 @@ export class FaultyInstance extends Instance {
     if (this.#onGivenUp === undefined) return super.cancel();
     this.#onGivenUp();
     return false;
+  }
+
+  #isLate(inputs: readonly SharedTensor[]): boolean {
+    const trips = inputs.find(({ name }) => name === "trips");
+    const value = trips && firstInteger(this.#views.at(trips.address, trips.byteLength));
+    return value === lateTrips && this.sharesMemory;
   }
 
   #crash(): void {

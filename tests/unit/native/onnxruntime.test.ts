@@ -7,6 +7,7 @@ import { OnnxRuntime, type OrtSession, type SessionOptions } from "../../../src/
 import { onnxElementType } from "../../../src/native/element-type.ts";
 import { libraryPath, onnxModel, testFile } from "../../support/onnxruntime.ts";
 import { tempFolder } from "../../support/temp.ts";
+import { firstHandleOf } from "../../support/native/terminate-handle.ts";
 
 const library = await libraryPath();
 const runtime = OnnxRuntime.open(library);
@@ -488,7 +489,7 @@ describe("the end of a lifetime", () => {
     expect(() => session.run(inputs({ a, b }))).toThrow(gone);
     expect(() => session.endProfiling()).toThrow(gone);
     expect(() => session.handle).toThrow(gone);
-    expect(() => session.terminateHandle).toThrow(gone);
+    expect(() => firstHandleOf(session)).toThrow(gone);
     expect(session.inputs).toHaveLength(2);
   });
 

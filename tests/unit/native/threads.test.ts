@@ -4,6 +4,7 @@ import { f32, type Tensor, tensorOf, zeros } from "../../../src/core/tensor.ts";
 import { clearTerminate, OnnxRuntime, setTerminate } from "../../../src/native/onnxruntime.ts";
 import type { WorkerReply, WorkerRequest } from "../../support/native/run-worker.ts";
 import { libraryPath, onnxModel, testFile } from "../../support/onnxruntime.ts";
+import { firstHandleOf } from "../../support/native/terminate-handle.ts";
 
 const library = await libraryPath();
 const runtime = OnnxRuntime.open(library);
@@ -51,11 +52,11 @@ describe("a run that is told to stop", () => {
 
   test("ends at once when the signal was there first, unless it is taken back", () => {
     using session = runtime.createSession(onnxModel("loop"), { threads: 1 });
-    setTerminate(session.terminateHandle);
+    setTerminate(firstHandleOf(session));
     expect(() => session.run(loopInputs(longRun))).toThrow(expect.objectContaining({ code: "INTERRUPTED" }));
     expect(session.run(loopInputs(2)).size).toBe(1);
-    setTerminate(session.terminateHandle);
-    clearTerminate(session.terminateHandle);
+    setTerminate(firstHandleOf(session));
+    clearTerminate(firstHandleOf(session));
     expect(session.run(loopInputs(2)).size).toBe(1);
   });
 });

@@ -70,8 +70,7 @@ describe("an instance that is closed while it runs", () => {
   test("may be cancelled until the run is over, and is told to close only then: the handle goes with the graph", async () => {
     using cancels = countCancels();
     const { instance, channel } = openInstance();
-    instance.allowCancel(cancels.handle);
-    instance.prepareRun();
+    instance.allowCancel([cancels.handle]);
     const run = instance.run([], []);
     const closing = instance[Symbol.asyncDispose]();
     await Promise.resolve();
@@ -81,7 +80,6 @@ describe("an instance that is closed while it runs", () => {
     channel.answer(0, result);
     expect(await run).toEqual(result);
     expect(channel.types).toEqual(["run", "close"]);
-    instance.prepareRun();
     expect(instance.cancel()).toBe(false);
     expect(cancels.counts).toEqual({ set: 1, unset: 1 });
     channel.answer(1, undefined);

@@ -14,8 +14,8 @@ describe("a mailbox between an instance and its worker", () => {
     const run = theirs.takeRun();
     expect(run?.id).toBe(7);
     expect([...(run?.addresses.subarray(0, 3) ?? [])]).toEqual([2 ** 47, 16, 2 ** 40 + 64]);
-    theirs.runMs = 1.25;
-    expect(ours.runMs).toBe(1.25);
+    theirs.setRunMs(0, 1.25);
+    expect([ours.runMs(0), ours.runMs(1)]).toEqual([1.25, 0]);
   });
 
   test("sends the worker to its event loop for each message, and no more often", () => {
