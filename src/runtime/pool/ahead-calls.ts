@@ -3,6 +3,7 @@
 
 import type { InstanceLease, PreparedRun } from "./model-pool-options.ts";
 import type { PoolMember } from "./pool-member.ts";
+import { isBefore } from "./priority-queue.ts";
 import type { StagedCall, Taken, WaitQueue } from "./wait-queue.ts";
 
 /** Hands the call's run over to an instance that is busy; `undefined` where that cannot be done. */
@@ -61,6 +62,7 @@ export class AheadCalls<I extends PoolMember> {
     this.#entries.delete(instance);
     const { call, run, ending } = entry;
     if (ending) return { kind: "ending", run: ending };
+    for (const other of this.#entries.values()) if (isBefore(other.call, call)) other.call.overtaken++;
     call.take();
     return { kind: "call", call, run };
   }
@@ -74,22 +76,43 @@ export class AheadCalls<I extends PoolMember> {
     return true;
   }
 
-  /** For an instance that has nothing else to do: the call that was handed over first and has not begun, taken out. */
-  takeFirst(): Taken<InstanceLease<I>> | undefined {
-    for (const [instance, { call, run, ending }] of this.#entries) {
+  /** Whose turn it is, taken out: a call that lies ready elsewhere and has not begun, or one that waits for anybody. */
+  takeNext(): Taken<InstanceLease<I>> | undefined {
+    const { first } = this.#queue;
+    const ranked = [...this.#entries].toSorted(([, a], [, b]) => (isBefore(a.call, b.call) ? -1 : 1));
+    for (const [instance, { call, run, ending }] of ranked) {
+      if (first && isBefore(first, call)) break;
       if (ending || !run.withdraw()) continue;
       this.#entries.delete(instance);
       call.take();
       return call;
     }
+    return this.#queue.takeNext();
+  }
+
+  /**
+   * Lets a call that comes after the next one wait for any other again: the one behind the first of these instances, which
+   * has room then.
+   */
+  yieldToNext(instances: Iterable<I>): I | undefined {
+    const { first } = this.#queue;
+    if (first === undefined) return undefined;
+    for (const instance of instances) {
+      const call = this.#entries.get(instance)?.call;
+      if (call && isBefore(first, call) && this.release(instance)) return instance;
+    }
     return undefined;
   }
 
-  /** Lets a call of a lower priority than the next one's go back to the others; gives the instance that has room then. */
-  yieldToNext(): I | undefined {
-    const { nextPriority = Number.NEGATIVE_INFINITY } = this.#queue;
-    const lower = [...this.#entries].filter(([, { call }]) => call.priority < nextPriority);
-    lower.sort(([, a], [, b]) => a.call.priority - b.call.priority);
-    return lower.find(([instance]) => this.release(instance))?.[0];
+  /**
+   * Calls that lie behind a run which lasts longer than those beside it: who was overtaken so often waits for whoever comes
+   * free first, and nobody comes before it any more.
+   */
+  recall(mostOvertaken: number): void {
+    for (const [instance, { call, run, ending }] of this.#entries) {
+      if (call.overtaken < mostOvertaken || ending || !run.withdraw()) continue;
+      this.#entries.delete(instance);
+      call.restoreForGood();
+    }
   }
 }

@@ -115,6 +115,7 @@ export class Instance implements AsyncDisposable {
     const place = mailbox.nextPlace;
     this.#clearCancel(place);
     let id = 0;
+    let isBack = false;
     const reply = this.#post<RunReply>((given) => {
       id = given;
       mailbox.postRun(id, inputs, outputs);
@@ -125,7 +126,9 @@ export class Instance implements AsyncDisposable {
       reply,
       withdraw: () => {
         // With the thread gone nobody waits here any more, and what it had not begun can still be taken back.
-        if ((!this.#waiting.has(id) && !this.#ended) || !mailbox.withdraw()) return false;
+        const isOpen = !isBack && (this.#waiting.has(id) || this.#ended !== undefined);
+        if (!isOpen || !mailbox.withdraw()) return false;
+        isBack = true;
         this.#waiting.delete(id);
         this.#noteQuiet();
         return true;

@@ -373,7 +373,8 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
 
   #drain(instance: I, { call, onOver, grant }: Abandoned): void {
     this.#draining.add(instance);
-    this.#letGo(instance);
+    // What lies ready behind it goes elsewhere; where it has begun all the same, the end of this one is as good as here.
+    if (this.#ahead.release(instance)) this.#fillAhead();
     grant?.giveUp();
     let isHung = false;
     const timer = setTimeout(() => {
@@ -403,22 +404,9 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     if (this.#generation.owner !== undefined || !this.#alive.has(instance)) return this.#takeBack(instance);
     this.#alive.delete(instance);
     this.#journal.poisoned(instance, this.#hung.size);
-    this.#dismiss(instance);
+    this.#leaving.add(instance);
+    this.#takeBack(instance);
     this.#grow();
-  }
-
-  /** A call that lies ready behind one that was given up goes elsewhere; where its run has begun all the same, it waits for that alone. */
-  #letGo(instance: I): void {
-    if (this.#ahead.release(instance)) return this.#fillAhead();
-    const next = this.#ahead.claim(instance);
-    if (next?.kind !== "call") return;
-    this.#journal.lent++;
-    next.call.resolve({
-      instance,
-      prepared: next.run,
-      abandon: (call, onOver) => void call.then(onOver, onOver),
-      [Symbol.dispose]() {},
-    });
   }
 
   #giveUp(instance: I): void {
@@ -472,18 +460,19 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     this.#lent.delete(instance);
     if (this.#options.recycleAfter !== undefined && this.#alive.has(instance))
       this.#considerCount(instance, this.#options.recycleAfter);
-    if (this.#goOn(instance)) return;
+    if (!this.#goOn(instance)) this.#lendOrRest(instance);
+    this.#fillAhead();
+  }
+
+  #lendOrRest(instance: I): void {
     if (!this.#alive.has(instance)) {
       if (this.#leaving.delete(instance)) this.#dismiss(instance);
       return;
     }
     if (instance.isEnded) return this.#lose(instance);
     if (this.#inService > this.#allowed) return this.#parked.push(instance);
-    const next = this.#seat === undefined ? (this.#queue.takeNext() ?? this.#ahead.takeFirst()) : undefined;
-    if (next) {
-      next.resolve(this.#lend(instance));
-      return this.#fillAhead();
-    }
+    const next = this.#seat === undefined ? this.#ahead.takeNext() : undefined;
+    if (next) return next.resolve(this.#lend(instance));
     this.#idle.push(instance);
     this.#seat?.notify();
   }
@@ -499,23 +488,32 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
       return true;
     }
     next.call.resolve(this.#lend(instance, undefined, next.run));
-    this.#fillAhead();
+    this.#ahead.recall(this.#lent.size);
     return true;
   }
 
-  /** While all are busy and no more are on their way, the calls that wait lie ready behind those that were lent first. */
+  /**
+   * While all are busy and no more are on their way, the calls that wait lie ready behind those that were lent first. At any
+   * time, who lies ready comes before who waits for anybody.
+   */
   #fillAhead(): void {
-    if (this.#queue.size === 0 || this.#seat !== undefined || this.#closed) return;
+    if (this.#seat !== undefined || this.#closed) return;
+    // Ends: each time a call has given way to one that comes before it.
+    for (;;) {
+      const instance = this.#ahead.yieldToNext(this.#lent);
+      if (instance === undefined) break;
+      if (this.#hasRoomAhead(instance)) this.#ahead.stage(instance);
+    }
     if (this.#idle.size > 0 || this.#making.size > 0 || this.#inService !== this.#allowed) return;
-    // Ends, for each time one of a higher priority has taken the place of another.
-    for (let instance = this.#ahead.yieldToNext(); instance; instance = this.#ahead.yieldToNext()) {
-      if (!this.#ahead.stage(instance)) break;
-    }
     for (const instance of this.#lent) {
-      const hasRoom = instance.mayRunAhead === true && !this.#ahead.has(instance);
-      if (hasRoom && this.#alive.has(instance) && !this.#draining.has(instance)) this.#ahead.stage(instance);
       if (this.#queue.size === 0) return;
+      if (this.#hasRoomAhead(instance)) this.#ahead.stage(instance);
     }
+  }
+
+  #hasRoomAhead(instance: I): boolean {
+    const isStaying = this.#alive.has(instance) && !this.#draining.has(instance);
+    return isStaying && instance.mayRunAhead === true && !this.#ahead.has(instance);
   }
 
   #considerCount(instance: I, limit: number): void {

@@ -1,11 +1,15 @@
 // An order of service: higher priority first, equals in the order they came. Joining, being served and leaving early
 // cost O(log n); a queue of one priority joins in O(1).
 
-/** A place in the queue, to leave by. */
-export interface QueuePlace<T> {
-  readonly item: T;
+/** What decides whose turn comes first. */
+export interface Rank {
   readonly priority: number;
   readonly order: number;
+}
+
+/** A place in the queue, to leave by. */
+export interface QueuePlace<T> extends Rank {
+  readonly item: T;
   /** Where it stands in the heap; -1 once it left. */
   index: number;
 }
@@ -90,6 +94,6 @@ export class PriorityQueue<T> {
   }
 }
 
-function isBefore(a: QueuePlace<unknown>, b: QueuePlace<unknown>): boolean {
+export function isBefore(a: Rank, b: Rank): boolean {
   return a.priority === b.priority ? a.order < b.order : a.priority > b.priority;
 }

@@ -2,7 +2,7 @@
 
 import { CoremlxError } from "../../core/errors.ts";
 import { interrupted, longestTimerMs } from "./deadline.ts";
-import { PriorityQueue, type QueuePlace } from "./priority-queue.ts";
+import { PriorityQueue, type QueuePlace, type Rank } from "./priority-queue.ts";
 
 export interface WaitQueueOptions {
   /** Calls that may wait at once. */
@@ -36,19 +36,25 @@ export interface Taken<T> {
 }
 
 /** A call that waits where it was put, and may still leave. */
-export interface StagedCall<T, D> extends Taken<T> {
+export interface StagedCall<T, D> extends Taken<T>, Rank {
   readonly detail: D;
-  readonly priority: number;
+  /** For whoever stages: how often another had its turn first that comes after this one. */
+  overtaken: number;
   /** Told when it leaves without having had its turn. */
   onLeave: (() => void) | undefined;
   /** Back to its place among the others. */
   restore(): void;
+  /** The same, and it is staged no more. */
+  restoreForGood(): void;
   /** Its turn has come: whoever takes must resolve. */
   take(): void;
 }
 
 interface Waiter<T, D> extends Taken<T> {
   readonly detail: D;
+  /** Since it was staged for the first time. */
+  staged: StagedCall<T, D> | undefined;
+  mayBeStaged: boolean;
   /** Ends its timer, and listens to its signal no more. */
   cleanUp(): void;
 }
@@ -76,9 +82,9 @@ export class WaitQueue<T, D = undefined> {
     return this.#queue.size + this.#staged.size;
   }
 
-  /** Of the call whose turn is next. */
-  get nextPriority(): number | undefined {
-    return this.#queue.first?.priority;
+  /** Whose turn is next, of those who wait for anybody. */
+  get first(): Rank | undefined {
+    return this.#queue.first;
   }
 
   get stats(): WaitQueueStats {
@@ -107,6 +113,8 @@ export class WaitQueue<T, D = undefined> {
       const onAbort = () => leave(interrupted);
       const waiter: Waiter<T, D> = {
         detail,
+        staged: undefined,
+        mayBeStaged: true,
         resolve,
         reject,
         cleanUp() {
@@ -135,25 +143,12 @@ export class WaitQueue<T, D = undefined> {
     return next;
   }
 
-  /** The next call, which goes on waiting with somebody in particular. */
+  /** The next call, which goes on waiting with somebody in particular; `undefined` where it waits for anybody. */
   stageNext(): StagedCall<T, D> | undefined {
     const { first: place } = this.#queue;
-    if (place === undefined) return undefined;
+    if (place === undefined || !place.item.mayBeStaged) return undefined;
     this.#queue.remove(place);
-    const { detail, resolve, reject, cleanUp } = place.item;
-    const staged: StagedCall<T, D> = {
-      detail,
-      priority: place.priority,
-      resolve,
-      reject,
-      onLeave: undefined,
-      restore: () => {
-        if (this.#staged.delete(place)) this.#queue.restore(place);
-      },
-      take: () => {
-        if (this.#staged.delete(place)) cleanUp();
-      },
-    };
+    const staged = (place.item.staged ??= this.#stagedAt(place));
     this.#staged.set(place, staged);
     return staged;
   }
@@ -168,6 +163,32 @@ export class WaitQueue<T, D = undefined> {
     }
     for (let next = this.takeNext(); next !== undefined; next = this.takeNext()) next.reject(error);
     this.#options.onLeave();
+  }
+
+  #stagedAt(place: QueuePlace<Waiter<T, D>>): StagedCall<T, D> {
+    const { item, priority, order } = place;
+    const staged: StagedCall<T, D> = {
+      detail: item.detail,
+      priority,
+      order,
+      overtaken: 0,
+      resolve: (turn) => item.resolve(turn),
+      reject: (error) => item.reject(error),
+      onLeave: undefined,
+      restore: () => {
+        if (!this.#staged.delete(place)) return;
+        staged.onLeave = undefined;
+        this.#queue.restore(place);
+      },
+      restoreForGood() {
+        item.mayBeStaged = false;
+        staged.restore();
+      },
+      take: () => {
+        if (this.#staged.delete(place)) item.cleanUp();
+      },
+    };
+    return staged;
   }
 
   #refuse(): CoremlxError {

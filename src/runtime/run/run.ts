@@ -69,7 +69,7 @@ export class GraphCall {
       placed?.memory[Symbol.dispose]();
       return undefined;
     }
-    const handed = { ...placed, reply: ahead.reply, cancel: ahead.cancel };
+    const handed = { ...placed, reply: ahead.reply, cancel: () => ahead.cancel() };
     this.#prepared = handed;
     return {
       withdraw: () => {

@@ -45,7 +45,8 @@ export class Turns {
     const started = performance.now();
     try {
       const run = await work(lease, left);
-      this.#estimate.add(performance.now() - started);
+      // One that lay ready had begun before its turn was known of.
+      this.#estimate.add(Math.max(performance.now() - started, run.runMs));
       return { ...run, queueMs };
     } catch (error) {
       if (isExpired(error)) this.#estimate.addUnfinished(performance.now() - started);

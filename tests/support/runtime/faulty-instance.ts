@@ -53,6 +53,11 @@ export class FaultyInstance extends Instance {
     return this.#isLate(inputs) ? this.#completeLate([...inputs, ...outputs], reply) : reply;
   }
 
+  /** Its thread is not done before the late one is, whatever the engine says. */
+  override get mayRunAhead(): boolean {
+    return this.#onGivenUp === undefined && super.mayRunAhead;
+  }
+
   /** One that is to complete late cannot lie ready. */
   override runAhead(inputs: readonly SharedTensor[], outputs: readonly SharedTensor[]): AheadRun | undefined {
     return this.#isLate(inputs) ? undefined : super.runAhead(inputs, outputs);

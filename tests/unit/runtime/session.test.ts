@@ -81,7 +81,7 @@ describe("the body of a worker", () => {
     const { graph } = (await new ModelService().answer({ ...load })) as LoadReply;
     expect(
       await other.answer({ type: "adopt", share: graph?.share ?? { session: 0, libraryPath: "" } }),
-    ).toEqual(Array(2).fill({ runOptions: any, setTerminate: any, unsetTerminate: any }));
+    ).toEqual(Array(2).fill({ kind: "ort", runOptions: any, setTerminate: any, unsetTerminate: any }));
     await other.answer({ type: "close" });
     await other.answer({ type: "close" });
     await service.answer({ type: "close" });
