@@ -18,6 +18,8 @@ export interface FlagDef {
   readonly isTrusted?: boolean;
   /** Never shown. */
   readonly isSecret?: boolean;
+  /** The same for some of its values: a server that would be sent what goes into the model. */
+  readonly isOwnChoice?: (value: string) => boolean;
 }
 
 export interface PositionalDef {
@@ -115,8 +117,9 @@ export const engineFlags = {
   engine: {
     type: "string",
     default: "auto",
-    valueHint: "auto|coreml|portable",
-    description: "what runs the model",
+    valueHint: "auto|coreml|portable|http://HOST:PORT",
+    description: "what runs the model; with an address the server there, MODEL being its name for it",
+    isOwnChoice: (value) => value.includes(":"),
   },
   device: {
     type: "enum",

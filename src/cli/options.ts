@@ -180,6 +180,7 @@ function checkValue(name: string, def: FlagDef, raw: unknown, origin: Origin): F
     throw new CoremlxError("USAGE", `Cannot use ${where}: it must be a string`);
   }
   const text = String(raw);
+  if (origin === "project file" && def.isOwnChoice?.(text)) throw untrusted(name);
   if (def.options && !def.options.includes(text)) {
     throw new CoremlxError(
       "USAGE",
@@ -215,8 +216,11 @@ function refuseUnknownKeys(file: ConfigFile, { name, flags }: Signature): void {
 
 function refuseUntrusted(keys: readonly string[], flags: FlagDefs): void {
   const key = keys.find((candidate) => flags[candidate]?.isTrusted);
-  if (key === undefined) return;
-  throw new CoremlxError("USAGE", `Cannot use "${key}" from coremlx.toml: a project file may not set it`, {
+  if (key !== undefined) throw untrusted(key);
+}
+
+function untrusted(key: string): CoremlxError {
+  return new CoremlxError("USAGE", `Cannot use "${key}" from coremlx.toml: a project file may not set it`, {
     hint: `Use --${key}, ${variableName(key)} or your own configuration file`,
   });
 }

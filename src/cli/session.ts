@@ -4,9 +4,11 @@ import { join, resolve } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import { suggest } from "../core/suggest.ts";
+import { hasOwnModels } from "../engines/select.ts";
 import { defaultCacheDir, openSession, type Session } from "../runtime/session.ts";
 import type { Logger } from "./logger.ts";
 import type { Io } from "./output.ts";
+import { findModel, isMissing } from "./paths.ts";
 
 export interface SessionFlags {
   readonly engine: string;
@@ -22,7 +24,7 @@ export async function openCliSession(
   io: Io,
   logger: Logger & Pick<Telemetry, "meters">,
 ): Promise<Session> {
-  if (!engines.includes(flags.engine)) {
+  if (!engines.includes(flags.engine) && !hasOwnModels(flags.engine)) {
     throw new CoremlxError("USAGE", `Unknown engine "${flags.engine}"`, {
       hint: suggest(flags.engine, engines, "The engines are"),
     });
@@ -46,7 +48,13 @@ function telemetryOf(logger: Logger & Pick<Telemetry, "meters">): Telemetry {
   };
 }
 
-const engines = ["auto", "coreml", "portable"];
+const engines = ["auto", "coreml", "portable", "http://HOST:PORT"];
+
+/** The path of a model; for an engine with models of its own also the name of one of those. Throws BAD_MODEL. */
+export function findModelFor(engine: string, text: string, cwd: string): string {
+  const path = resolve(cwd, text);
+  return hasOwnModels(engine) && isMissing(path) ? path : findModel(text, cwd);
+}
 
 /** --cache-dir, else coremlx in the user's cache folder. A relative XDG_CACHE_HOME counts as not set, as its specification says. */
 export function cacheDirOf(flag: string | undefined, io: Pick<Io, "cwd" | "env">): string {

@@ -7,7 +7,7 @@ import type { Model } from "../formats/model.ts";
 import type { Lowered, Port } from "../lowering/lower.ts";
 import type { ComputePlan } from "./compute-plan.ts";
 
-export type EngineName = "coreml" | "portable";
+export type EngineName = "coreml" | "portable" | "http" | "tape";
 export type DeviceRequest = "auto" | "cpu" | "gpu" | "ane" | "all";
 
 export interface LoadOptions {
@@ -56,6 +56,8 @@ export interface Engine extends AsyncDisposable {
    * that keep nothing leave it out.
    */
   loadCompiled?(path: string, options?: LoadCompiledOptions): CompiledModel | undefined;
+  /** A model that the engine has under the name at the end of a path where no file is. `undefined`: there is a file. */
+  loadNamed?(path: string, options?: LoadCompiledOptions): Promise<CompiledModel | undefined>;
   /**
    * Whether `loadCompiled` found nothing, and making what it looks for is worth a process in the background. Answers
    * in no time; engines that keep nothing leave it out.

@@ -5,7 +5,7 @@ import type { Engine, GraphShare, LoadedGraph } from "./engine.ts";
 
 /** Plain data, so that it can be sent to a worker. */
 export interface EngineOptions {
-  /** auto, coreml, portable. */
+  /** auto, coreml, portable, http://HOST:PORT. */
   readonly engine: string;
   /** ONNX Runtime library to use in place of the built-in one. */
   readonly onnxruntimePath?: string | undefined;
@@ -20,6 +20,10 @@ export interface EngineOptions {
 
 /** Throws UNSUPPORTED for an engine this machine or build does not have, USAGE for a name nobody knows. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
+  if (isRemote(options.engine)) {
+    const { HttpEngine } = await import("./http.ts");
+    return HttpEngine.open({ address: options.engine });
+  }
   switch (options.engine) {
     case "auto":
       return (process.platform === "darwin" ? await tryCoreml(options) : undefined) ?? openPortable(options);
@@ -33,8 +37,20 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       });
     }
     default:
-      throw new CoremlxError("USAGE", `Unknown engine "${options.engine}": use auto, coreml or portable`);
+      throw new CoremlxError(
+        "USAGE",
+        `Unknown engine "${options.engine}": use auto, coreml, portable or http://HOST:PORT`,
+      );
   }
+}
+
+/** An engine that knows models by name: there need not be a file. */
+export function hasOwnModels(engine: string): boolean {
+  return isRemote(engine);
+}
+
+function isRemote(engine: string): boolean {
+  return /^https?:\/\//i.test(engine);
 }
 
 /** A graph that another thread of this process loaded, to run it from here at the same time. Its owner must outlive this use. */

@@ -12,7 +12,7 @@ import { compileFolder } from "../engines/compile-folder.ts";
 import { loadFile, type LoadFileOptions } from "../engines/load-file.ts";
 import { CoremlEngine } from "../engines/coreml.ts";
 import { PortableEngine } from "../engines/portable.ts";
-import { openEngine } from "../engines/select.ts";
+import { hasOwnModels, openEngine } from "../engines/select.ts";
 import { locateOnnxRuntime } from "../native/library.ts";
 import { OnnxRuntime } from "../native/onnxruntime.ts";
 import { compileForCoreml } from "./compile-coreml.ts";
@@ -62,6 +62,10 @@ export interface CompileResult {
  */
 export async function compileModel(path: string, options: CompileModelOptions): Promise<CompileResult> {
   const { engine = "auto", cacheDir, onnxruntimePath, coremlPath } = options;
+  if (hasOwnModels(engine))
+    throw new CoremlxError("UNSUPPORTED", `Cannot compile for ${engine}: it has models of its own`, {
+      hint: "Use --engine portable or coreml",
+    });
   if (engine !== "portable" && (engine !== "auto" || process.platform === "darwin")) {
     await using chosen = await openEngine({ engine, cacheDir, onnxruntimePath, coremlPath });
     if (chosen instanceof CoremlEngine) {

@@ -241,6 +241,12 @@ export class SessionModel implements AsyncDisposable {
 
   /** States for one sequence of predictions, zero at first. Throws UNSUPPORTED for a model that keeps none. */
   async newState(): Promise<ModelState> {
+    // Of a model that is no graph of tensors here: its states lie where a run cannot take them along.
+    if (this.#plan === undefined && this.states.length > 0)
+      throw new CoremlxError(
+        "UNSUPPORTED",
+        `Cannot make a state of "${this.name}": the ${this.engine} engine keeps states to itself`,
+      );
     return new ModelState(this.#plan?.ports.states ?? [], this.#parts.buffers);
   }
 

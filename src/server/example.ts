@@ -2,7 +2,7 @@
 
 import { byteSize } from "../core/dtype.ts";
 import { isColor } from "../core/model.ts";
-import { dtypeOf } from "./protocol/datatypes.ts";
+import { dtypeOf } from "../codecs/datatypes.ts";
 import type { TensorSpec } from "./protocol/interface.ts";
 import type { ServedModel } from "./repository/served-model.ts";
 

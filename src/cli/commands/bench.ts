@@ -10,8 +10,7 @@ import { fillMissing, type InputOptions, readInputs, readStdinOnce } from "../in
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
 import { type Io, painter, Reported } from "../output.ts";
-import { findModel } from "../paths.ts";
-import { openCliSession } from "../session.ts";
+import { findModelFor, openCliSession } from "../session.ts";
 
 export const bench = command({
   meta: { name: "bench", description: "Measure latency, throughput, memory and processor time of a model" },
@@ -97,7 +96,7 @@ export const bench = command({
       seed: parseCount(flags.seed, "seed", 0),
     };
     const logger = createLogger(io, flags);
-    const modelPath = findModel(path, io.cwd);
+    const modelPath = findModelFor(flags.engine, path, io.cwd);
     await using session = await openCliSession(flags, io, logger);
     using line = liveLine(io, !flags.quiet);
     let phase: BenchProgress["phase"] | undefined;

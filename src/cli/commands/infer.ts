@@ -12,7 +12,7 @@ import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } fro
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
 import { formatMs, type Io, painter, plainLine, shellWord } from "../output.ts";
-import { findModel, refuseModelAmongFiles } from "../paths.ts";
+import { refuseModelAmongFiles } from "../paths.ts";
 import {
   safeName,
   summarizeOutputs,
@@ -23,7 +23,7 @@ import {
 } from "../results.ts";
 import { openSequence, type SavedStates } from "../sequence.ts";
 import { readSequenceFlags, sequenceFlags } from "../sequence-options.ts";
-import { openCliSession, progress } from "../session.ts";
+import { findModelFor, openCliSession, progress } from "../session.ts";
 
 export const infer = command({
   meta: { name: "infer", description: "Run a model on files or values and show the answer" },
@@ -101,7 +101,7 @@ export const infer = command({
     checkDestination(flags);
     const sequenceSettings = readSequenceFlags(flags);
     const logger = createLogger(io, flags);
-    const modelPath = findModel(path, io.cwd);
+    const modelPath = findModelFor(flags.engine, path, io.cwd);
     logger.log("debug", `loading ${path}`);
     await using session = await openCliSession(flags, io, logger);
     const model = await progress(

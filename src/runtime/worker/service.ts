@@ -110,18 +110,19 @@ export class ModelService {
     const { functionName, device, threads, withDigest } = request;
     const options = { functionName, device, threads };
     const warm = engine.loadCompiled?.(request.path, { ...options, withDigest, telemetry });
-    if (warm) {
-      const { loaded, description, digest, openMs, loadMs } = warm;
+    const ready = warm ?? (await engine.loadNamed?.(request.path, { ...options, withDigest, telemetry }));
+    if (ready) {
+      const { loaded, description, digest, openMs, loadMs } = ready;
       return {
         loaded,
         description,
         digest,
         openMs,
         loadMs,
-        cache: "warm",
+        cache: warm ? "warm" : "cold",
         wantsCompiling: false,
         async close() {
-          await warm[Symbol.asyncDispose]();
+          await ready[Symbol.asyncDispose]();
         },
       };
     }

@@ -3,7 +3,7 @@
 
 import { isFloat } from "../../core/dtype.ts";
 import { elementsOf, numbersOf, type Tensor } from "../../core/tensor.ts";
-import { datatypeOf } from "./datatypes.ts";
+import { datatypeOf } from "../../codecs/datatypes.ts";
 import { isStrings, type OutputTensor } from "./outputs.ts";
 
 export interface AnswerHead {

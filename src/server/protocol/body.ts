@@ -2,8 +2,8 @@
 
 import { byteSize } from "../../core/dtype.ts";
 import type { ServerLimits } from "../limits.ts";
+import { dtypeOf } from "../../codecs/datatypes.ts";
 import { readBytes } from "../request-bytes.ts";
-import { dtypeOf } from "./datatypes.ts";
 import type { ModelInterface, TensorSpec } from "./interface.ts";
 import { bad, type InferRequest, type InputTensor, noParameters, readInferRequest } from "./request.ts";
 

@@ -8,7 +8,7 @@ import type {
   ShapeConstraint,
 } from "../../core/model.ts";
 import { isColor, pictureDType } from "../../core/model.ts";
-import { type Datatype, datatypeOf } from "./datatypes.ts";
+import { type Datatype, datatypeOf } from "../../codecs/datatypes.ts";
 
 export interface TensorSpec {
   readonly name: string;

@@ -2,7 +2,7 @@
 
 import { version } from "../../core/version.ts";
 import type { SessionModel } from "../../runtime/session.ts";
-import { configTypeOf } from "./datatypes.ts";
+import { configTypeOf } from "../../codecs/datatypes.ts";
 import type { ModelInterface, TensorSpec } from "./interface.ts";
 import type { ModelConfig, ModelMetadataAnswer, ServerMetadata } from "./schemas.ts";
 

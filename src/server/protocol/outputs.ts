@@ -13,7 +13,7 @@ import {
 import { CoremlxError } from "../../core/errors.ts";
 import { suggest } from "../../core/suggest.ts";
 import { classify } from "./classification.ts";
-import type { Datatype } from "./datatypes.ts";
+import type { Datatype } from "../../codecs/datatypes.ts";
 import { type ModelInterface, specNamed, type TensorSpec } from "./interface.ts";
 import { bad, type InferRequest, type RequestedOutput } from "./request.ts";
 

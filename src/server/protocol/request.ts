@@ -4,7 +4,7 @@
 import { parseJson, isJsonObject, type JsonNode } from "../../codecs/json-text.ts";
 import { CoremlxError } from "../../core/errors.ts";
 import type { ServerLimits } from "../limits.ts";
-import { type Datatype, datatypeNames, readDatatype } from "./datatypes.ts";
+import { type Datatype, datatypeNames, readDatatype } from "../../codecs/datatypes.ts";
 import { findEnvelopeProblem, type InferEnvelope, type Parameters, type RequestInput } from "./schemas.ts";
 
 export interface InputTensor {

@@ -3,7 +3,7 @@
 
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { datatypeNames } from "./datatypes.ts";
+import { datatypeNames } from "../../codecs/datatypes.ts";
 
 const parameters = Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]));
 

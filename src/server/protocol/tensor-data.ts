@@ -4,7 +4,7 @@ import { checkElementCount } from "../../codecs/allocate.ts";
 import { storeInto } from "../../codecs/cast.ts";
 import { byteSize, isFloat } from "../../core/dtype.ts";
 import { elementsOf, type NumericArray, type Tensor, zeros } from "../../core/tensor.ts";
-import { type Datatype, dtypeOf } from "./datatypes.ts";
+import { type Datatype, dtypeOf } from "../../codecs/datatypes.ts";
 import { bad, type InputTensor } from "./request.ts";
 
 type NumericDatatype = Exclude<Datatype, "BYTES">;

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "../../../src/cli/command.ts";
 import { parseCount, parseDuration, parseSize, readArguments } from "../../../src/cli/options.ts";
+import { engineFlags } from "../../../src/cli/command.ts";
 import { CoremlxError } from "../../../src/core/errors.ts";
 import { testIo } from "../../support/io.ts";
 import { tempFolder } from "../../support/temp.ts";
@@ -106,6 +107,17 @@ describe("where a setting comes from", () => {
     writeFileSync(join(folder.path, "coremlx.toml"), 'output-dir = "/tmp/x"\n');
     const error = failure(() => read(["m"], testIo({ cwd: folder.path })));
     expect(error.message).toContain('"output-dir" from coremlx.toml');
+  });
+
+  test("a project file may choose an engine, and no server that gets the inputs", () => {
+    using folder = tempFolder();
+    const choose = (engine: string) => {
+      writeFileSync(join(folder.path, "coremlx.toml"), `engine = "${engine}"\n`);
+      const withEngine = { ...signature, flags: engineFlags };
+      return readArguments(["m"], withEngine, testIo({ cwd: folder.path }));
+    };
+    expect(choose("portable").values).toMatchObject({ engine: "portable" });
+    expect(failure(() => choose("http://stranger:8000")).message).toContain('"engine" from coremlx.toml');
   });
 
   test("a damaged or oversized configuration names its file", () => {

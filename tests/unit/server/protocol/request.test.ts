@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { isTensor, numbersOf, type Tensor } from "../../../../src/core/tensor.ts";
 import { CoremlxError } from "../../../../src/core/errors.ts";
 import { defaultServerLimits, type ServerLimits } from "../../../../src/server/limits.ts";
-import { dtypeOf, readDatatype } from "../../../../src/server/protocol/datatypes.ts";
+import { dtypeOf, readDatatype } from "../../../../src/codecs/datatypes.ts";
 import { type InputTensor, readInferRequest } from "../../../../src/server/protocol/request.ts";
 import { readElements, readStrings, readTensor } from "../../../../src/server/protocol/tensor-data.ts";
 

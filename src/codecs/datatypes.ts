@@ -1,6 +1,6 @@
 // The protocol's names of element types, and ours.
 
-import { type DType, isFloat } from "../../core/dtype.ts";
+import { type DType, isFloat } from "../core/dtype.ts";
 
 export const datatypeNames = [
   "BOOL",
