@@ -9,7 +9,7 @@ import type { EngineName, LoadedGraph } from "../engines/engine.ts";
 import { FeaturePlan } from "../engines/feature-plan.ts";
 import type { BreakerControl, ModelBreaker } from "./breaker/breaker.ts";
 import type { BufferPool } from "./buffers/buffer-pool.ts";
-import { interrupted, type Patience } from "./pool/deadline.ts";
+import { interrupted, type Patience, tooLate } from "./pool/deadline.ts";
 import type { Instance } from "./pool/instance.ts";
 import { InlineTrial } from "./run/inline-trial.ts";
 import { ModelMeter } from "./metrics/model-meter.ts";
@@ -31,6 +31,8 @@ export interface PredictionOptions {
   /** Higher goes first among the calls that wait. Default 0. */
   readonly priority?: number | undefined;
   readonly state?: ModelState | undefined;
+  /** How long the call has waited elsewhere for its turn: part of its timeout, and of what the stats call queueing. Default 0. */
+  readonly waitedMs?: number | undefined;
 }
 
 export interface Prediction {
@@ -190,16 +192,22 @@ export class SessionModel implements AsyncDisposable {
     options: PredictionOptions,
     resultMemory: ResultMemory,
   ): Promise<QueuedRun> {
-    const { signal, timeoutMs = defaultTimeoutMs } = options;
-    const started = performance.now();
+    const { signal, timeoutMs = defaultTimeoutMs, waitedMs = 0 } = options;
+    const started = performance.now() - waitedMs;
     const patience: Patience = { signal, timeoutMs, deadline: started + timeoutMs };
     try {
       const converted = convertInputs(inputs, this.inputs);
+      if (waitedMs > 0 && waitedMs >= timeoutMs)
+        throw tooLate("predict", patience, { queueMs: waitedMs, neededMs: 0 });
       const pass = this.#parts.breaker.before();
       try {
         const run = pass.isProbe ? { ...options, isFresh: true } : options;
-        const prediction = await this.#run(converted, patience, run, resultMemory);
+        // In this thread without a turn of the event loop: it would count what others do meanwhile.
+        const answered =
+          this.#runHere(converted, patience, run) ??
+          (await this.#run(converted, patience, run, resultMemory));
         this.#parts.breaker.success(pass);
+        const prediction = waitedMs === 0 ? answered : { ...answered, queueMs: answered.queueMs + waitedMs };
         this.#record(started, prediction);
         return prediction;
       } catch (error) {
@@ -261,6 +269,15 @@ export class SessionModel implements AsyncDisposable {
     await this.#parts.pool[Symbol.asyncDispose]();
   }
 
+  /** Undefined where it has to run elsewhere. */
+  #runHere(inputs: FeatureValues, patience: Patience, options: RunOptions): QueuedRun | undefined {
+    const plan = this.#plan;
+    const inline = this.#inline;
+    if (!inline || !plan || options.state !== undefined || options.isFresh) return undefined;
+    if (patience.signal?.aborted) throw interrupted();
+    return { ...runInline(plan, inline, inputs), queueMs: 0 };
+  }
+
   async #run(
     inputs: FeatureValues,
     patience: Patience,
@@ -268,10 +285,6 @@ export class SessionModel implements AsyncDisposable {
     resultMemory: ResultMemory,
   ): Promise<QueuedRun> {
     const plan = this.#plan;
-    if (this.#inline && plan && options.state === undefined && !options.isFresh) {
-      if (patience.signal?.aborted) throw interrupted();
-      return { ...runInline(plan, this.#inline, inputs), queueMs: 0 };
-    }
     if (plan === undefined) {
       const description = this.function;
       return this.#turns.run(patience, options, (lease, left) => {

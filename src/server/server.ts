@@ -13,6 +13,7 @@ import { findModels, type ModelFiles, singleModel } from "./repository/layout.ts
 import { loadVersions } from "./repository/model-loader.ts";
 import { type ModelControl, Repository } from "./repository/repository.ts";
 import { checkExposure } from "./security/exposure.ts";
+import { ThreadTurns } from "./thread-turns.ts";
 import { checkHost } from "./security/host.ts";
 import { type ApiKey, createAuthorizer, defaultKeylessGroups, type KeyGroup } from "./security/keys.ts";
 import { createOriginPolicy } from "./security/origin.ts";
@@ -106,6 +107,9 @@ function namesToOpen({ control, loadAtStart = [] }: ServerOptions): readonly str
   return control === "explicit" && !loadAtStart.includes("*") ? loadAtStart : undefined;
 }
 
+/** Runs in the server's own thread before it looks at its sockets again. */
+const turnMs = 0.5;
+
 export interface DrainOptions {
   /** How long requests are still taken, while whoever looks at readiness sends them elsewhere. */
   readonly delayMs: number;
@@ -136,7 +140,14 @@ export class InferenceServer implements AsyncDisposable {
     });
     this.repository = repository;
     this.#app = createApp({
-      context: { repository, limits, telemetry, metrics, isDraining: () => this.#isDraining },
+      context: {
+        repository,
+        limits,
+        turns: new ThreadTurns(turnMs),
+        telemetry,
+        metrics,
+        isDraining: () => this.#isDraining,
+      },
       guards: [checkHost(options.allowedHosts ?? []), checkTarget],
       origins: createOriginPolicy(options.allowedOrigins ?? []),
       authorize: createAuthorizer({

@@ -1,9 +1,9 @@
 // Inference: the route that everything else is there for. What it does for each request is counted in microseconds.
 
 import type { FeatureValues } from "../../core/tensor.ts";
-import type { PredictionLease } from "../../runtime/session.ts";
+import type { ModelState, PredictionLease } from "../../runtime/session.ts";
 import { compress } from "../compression.ts";
-import type { ServerLimits } from "../limits.ts";
+import type { ServerContext } from "../context.ts";
 import { type Answer, encodeAnswer } from "../protocol/answer.ts";
 import { readBody } from "../protocol/body.ts";
 import { readInputs } from "../protocol/inputs.ts";
@@ -58,7 +58,7 @@ async function infer(call: Call): Promise<Response> {
   const wanted = selectOutputs(request, served.ports);
   const values = await readInputs(request, served.ports);
   const step = served.sequences && readSequenceStep(request, context.limits.maxIdLength);
-  const lease = held.use(await predict(served, values, { request, http, step, limits: context.limits }));
+  const lease = held.use(await predict(served, values, { request, http, step, context }));
   const answer = encodeAnswer(
     {
       modelName: served.name,
@@ -75,28 +75,26 @@ interface Run {
   readonly request: InferRequest;
   readonly http: Request;
   readonly step: SequenceStep | undefined;
-  readonly limits: ServerLimits;
+  readonly context: ServerContext;
 }
 
 function predict(
   { model, sequences, timeoutMs: usualMs }: ServedModel,
   values: FeatureValues,
-  { request, http, step, limits }: Run,
+  { request, http, step, context }: Run,
 ): Promise<PredictionLease> {
   const { parameters } = request;
-  const asked = countOf(parameters, "timeout");
+  const { turns } = context;
+  const given = countOf(parameters, "timeout");
   // In microseconds, as the protocol has it; 0 is as if nothing was said.
   const timeoutMs =
-    asked === undefined || asked === 0 ? usualMs : Math.min(asked / 1_000, limits.maxTimeoutMs);
+    given === undefined || given === 0 ? usualMs : Math.min(given / 1_000, context.limits.maxTimeoutMs);
   const options = { priority: priorityOf(countOf(parameters, "priority")), signal: http.signal };
-  if (sequences === undefined || step === undefined)
-    return model.predictLeased(values, { ...options, timeoutMs });
-  const started = performance.now();
-  return sequences.run(step, (state) => {
-    // Its turn may have come late; what is left of the time may be nothing, which is for the model to say.
-    const leftMs = Math.max(timeoutMs - (performance.now() - started), 0);
-    return model.predictLeased(values, { ...options, timeoutMs: leftMs, state });
-  });
+  const run = (waitedMs: number, state?: ModelState) =>
+    model.predictLeased(values, { ...options, timeoutMs, waitedMs, state });
+  if (sequences === undefined || step === undefined) return model.isInline ? turns.run(run) : run(0);
+  const asked = performance.now();
+  return sequences.run(step, (state) => run(performance.now() - asked, state));
 }
 
 /** The protocol's 1 goes first and 0 is as if nothing was said; ours are served from the highest down. */

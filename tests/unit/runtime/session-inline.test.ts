@@ -45,3 +45,25 @@ test("what counts as small is the caller's to say", async () => {
   while (!small.isInline) await new Promise((resolve) => setImmediate(resolve));
   expect(large.isInline).toBe(false);
 });
+
+test("time that a call has waited elsewhere is part of its timeout, and counts as queueing", async () => {
+  using folder = tempFolder();
+  await using session = await openSession();
+  const ones = f32([1, 1, 1, 1, 1, 1], [2, 3]);
+  const inputs = new Map<string, FeatureValue>([
+    ["left", ones],
+    ["right", ones],
+  ]);
+  for (const inline of ["always", false] as const) {
+    const model = await session.load(writeSumModel(join(folder.path, "sum.mlpackage")), { inline });
+    const { queueMs } = await model.predictTimed(inputs, { waitedMs: 2_000, timeoutMs: 10_000 });
+    expect(queueMs).toBeGreaterThanOrEqual(2_000);
+    expect(queueMs).toBeLessThan(10_000);
+    const { phases } = model.stats.requests;
+    expect(phases.queue.totalMs).toBe(queueMs);
+    expect(phases.request.totalMs).toBeGreaterThanOrEqual(queueMs);
+    const late = model.predictTimed(inputs, { waitedMs: 300, timeoutMs: 200 });
+    expect((await rejectionOf(late)).code).toBe("DEADLINE");
+    expect(model.stats.requests.failuresByReason).toEqual({ deadline: 1 });
+  }
+});

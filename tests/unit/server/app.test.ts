@@ -12,6 +12,7 @@ import { writeIntegerModel } from "../../support/program-models.ts";
 import { tempFolder } from "../../support/temp.ts";
 import { createAuthorizer } from "../../../src/server/security/keys.ts";
 import { createOriginPolicy } from "../../../src/server/security/origin.ts";
+import { ThreadTurns } from "../../../src/server/thread-turns.ts";
 import { refuse } from "../../../src/server/status.ts";
 
 const openToAll = {
@@ -41,6 +42,7 @@ function makeApp(own: Partial<AppOptions> & { readonly isDraining?: boolean } = 
   const { isDraining = false, ...rest } = own;
   const app = createApp({
     context: {
+      turns: new ThreadTurns(1),
       repository,
       limits: defaultServerLimits,
       telemetry,
@@ -150,7 +152,14 @@ test("a connection is held open once the body is there, and the time that passes
     telemetry,
   });
   await repository.open();
-  const context = { repository, limits, telemetry, metrics: undefined, isDraining: () => false };
+  const context = {
+    repository,
+    limits,
+    telemetry,
+    metrics: undefined,
+    isDraining: () => false,
+    turns: new ThreadTurns(1),
+  };
   const app = createApp({ context, guards: [], ...openToAll, hasAccessLog: false });
   const body = new TransformStream<Uint8Array, Uint8Array>();
   let held = 0;
