@@ -10,6 +10,7 @@ import { type Figure, formatFigure, isMet } from "./bench/figure.ts";
 import { measureCoreml } from "./bench/coreml.ts";
 import { measureEndurance } from "./bench/endurance.ts";
 import { measureFaults } from "./bench/faults.ts";
+import { measureHostile } from "./bench/hostile.ts";
 import { measureInstances } from "./bench/instances.ts";
 import { measureOutputs } from "./bench/outputs.ts";
 import { measureOverhead } from "./bench/overhead.ts";
@@ -37,6 +38,7 @@ const groups: Readonly<Record<string, (folder: string) => Promise<Figure[]>>> = 
   outputs: (folder) => measureOutputs(folder, values.quick),
   coreml: (folder) => measureCoreml(folder, values.quick),
   endurance: (folder) => measureEndurance(folder, values.quick),
+  hostile: (folder) => measureHostile(folder, values.quick),
 };
 
 const unknown = positionals.find((name) => !Object.hasOwn(groups, name));

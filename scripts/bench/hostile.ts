@@ -1,0 +1,98 @@
+// A server under 100,000 requests that nobody should send: whether it lives, what it answers, and what they leave in its memory.
+
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { writeIntegerModel } from "../../tests/support/program-models.ts";
+import { attack } from "../../tests/support/server/hostile-run.ts";
+import type { Figure } from "./figure.ts";
+
+const root = resolve(import.meta.dir, "../..");
+const callers = 16;
+/** In which the heap finds its size, and each sort of request comes some hundred times. */
+const warmUp = 20_000;
+
+export async function measureHostile(folder: string, isQuick: boolean): Promise<Figure[]> {
+  const model = writeIntegerModel(join(folder, "twice.mlpackage"));
+  const digits = join(root, "examples/digits/Digits.mlpackage");
+  const args = ["serve", model, `digits=${digits}`, "--port", "0", "--json", "--model-control", "explicit"];
+  const server = Bun.spawn(
+    [
+      process.execPath,
+      join(root, "src/main.ts"),
+      ...args,
+      "--load-model",
+      "*",
+      "--limit",
+      "maxBodyBytes=2MB",
+    ],
+    { cwd: folder, stdout: "pipe", stderr: "pipe" },
+  );
+  try {
+    const { url, pid } = await firstLine(server.stdout);
+    const secrets = [folder, root];
+    const count = isQuick ? 10_000 : 100_000;
+    const warm = await attack({ url, seed: "warm-up", count: isQuick ? 2_000 : warmUp, callers, secrets });
+    const beforeMb = await settledMb(pid);
+    const startedMs = performance.now();
+    const tally = await attack({ url, seed: "hostile", count, callers, secrets });
+    const seconds = (performance.now() - startedMs) / 1_000;
+    const afterMb = await settledMb(pid);
+    const live = await fetch(`${url}v2/health/ready`);
+    const statuses = Object.entries(tally.answers).map(([status, times]) => `${status}: ${times}`);
+    const odd = [...warm.odd, ...tally.odd];
+    return [
+      {
+        name: "hostile requests with an answer that is not documented, or none",
+        value: odd.length,
+        unit: `of ${tally.requests + warm.requests}`,
+        limit: { atMost: 0 },
+        note: odd[0] ?? `${statuses.join(", ")} in ${seconds.toFixed(0)} s`,
+      },
+      {
+        name: "resident memory that they left in the server",
+        value: afterMb - beforeMb,
+        unit: "MB",
+        limit: { atMost: 20 },
+        note: `${beforeMb.toFixed(0)} MB after ${warm.requests} of them, ${afterMb.toFixed(0)} MB after ${tally.requests} more`,
+      },
+      {
+        name: "the server is ready afterwards",
+        value: Number(live.ok),
+        unit: "",
+        limit: { atLeast: 1 },
+        note: `status ${live.status}`,
+      },
+    ];
+  } finally {
+    server.kill();
+    await server.exited;
+  }
+}
+
+async function firstLine(
+  stream: ReadableStream<Uint8Array>,
+): Promise<{ readonly url: string; readonly pid: number }> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    const end = text.indexOf("\n");
+    if (end !== -1) return JSON.parse(text.slice(0, end)) as { readonly url: string; readonly pid: number };
+  }
+  throw new Error("The server ended before it listened");
+}
+
+/** The least of three seconds of doing nothing, in which the runtime gives back what it can. */
+async function settledMb(pid: number): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 30; i++) {
+    await Bun.sleep(100);
+    least = Math.min(least, residentMb(pid));
+  }
+  return least;
+}
+
+/** Linux only. */
+function residentMb(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1_024;
+}
