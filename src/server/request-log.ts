@@ -43,7 +43,7 @@ export function logRequest(
     path: pathname.slice(0, longestPath),
     status,
     ms: Math.round(ms * 1_000) / 1_000,
-    requestId,
-    traceparent,
+    ...(requestId !== undefined && { requestId }),
+    ...(traceparent !== undefined && { traceparent }),
   });
 }

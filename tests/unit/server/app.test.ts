@@ -84,6 +84,13 @@ describe("names of a request", () => {
     ]);
   });
 
+  test("that a request has none of are not in the log", async () => {
+    const { call, logged } = makeApp({ hasAccessLog: true });
+    await call("/nowhere", { method: "POST" });
+    const fields = { method: "POST", path: "/nowhere", status: 404, ms: expect.any(Number) };
+    expect(logged.map((entry) => Object.entries(entry.fields ?? {}))).toEqual([Object.entries(fields)]);
+  });
+
   test.each([
     ["x-request-id", 'a"b'],
     ["x-request-id", "a b"],
