@@ -204,7 +204,7 @@ export class SessionModel implements AsyncDisposable {
         const run = pass.isProbe ? { ...options, isFresh: true } : options;
         // In this thread without a turn of the event loop: it would count what others do meanwhile.
         const answered =
-          this.#runHere(converted, patience, run) ??
+          this.#runHere(converted, { patience, options: run, resultMemory }) ??
           (await this.#run(converted, patience, run, resultMemory));
         this.#parts.breaker.success(pass);
         const prediction = waitedMs === 0 ? answered : { ...answered, queueMs: answered.queueMs + waitedMs };
@@ -270,12 +270,24 @@ export class SessionModel implements AsyncDisposable {
   }
 
   /** Undefined where it has to run elsewhere. */
-  #runHere(inputs: FeatureValues, patience: Patience, options: RunOptions): QueuedRun | undefined {
+  #runHere(
+    inputs: FeatureValues,
+    {
+      patience,
+      options,
+      resultMemory,
+    }: {
+      readonly patience: Patience;
+      readonly options: RunOptions;
+      readonly resultMemory: ResultMemory;
+    },
+  ): QueuedRun | undefined {
     const plan = this.#plan;
     const inline = this.#inline;
     if (!inline || !plan || options.state !== undefined || options.isFresh) return undefined;
     if (patience.signal?.aborted) throw interrupted();
-    return { ...runInline(plan, inline, inputs), queueMs: 0 };
+    const memory = new RunMemory(this.#parts);
+    return { ...runInline({ plan, graph: inline, inputs, memory, resultMemory }), queueMs: 0 };
   }
 
   async #run(

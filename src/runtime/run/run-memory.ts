@@ -75,16 +75,28 @@ export class RunMemory implements Disposable {
       if (shape === undefined) continue;
       const byteLength = checkByteLength(dtype, shape, "hold a result");
       if (memory === "owned" && byteLength >= stableByteLength) {
-        const tensor = { dtype, shape: [...shape], bytes: allocate(byteLength) };
-        this.#owned.set(name, tensor);
-        shared.push(this.#borrow(name, tensor));
+        shared.push(this.#borrow(name, this.#own(name, { dtype, shape, byteLength })));
       } else {
-        const lease = this.#sources.outputStore.acquire(dtype, shape);
-        this.#places.push({ name, lease });
-        shared.push(share(name, lease));
+        shared.push(share(name, this.#lendPlace(name, dtype, shape)));
       }
     }
     return shared;
+  }
+
+  /** The same for a run in this thread: of the large ones only, for small ones are copied in less time than places cost. */
+  placeLargeResults(plan: FeaturePlan, memory: ResultMemory): ReadonlyMap<string, Tensor> {
+    const places = new Map<string, Tensor>();
+    for (const { name, dtype, shape } of plan.results) {
+      if (shape === undefined) continue;
+      const byteLength = checkByteLength(dtype, shape, "hold a result");
+      if (byteLength < stableByteLength) continue;
+      const isOwned = memory === "owned";
+      const place = isOwned
+        ? this.#own(name, { dtype, shape, byteLength })
+        : this.#lendPlace(name, dtype, shape).tensor;
+      places.set(name, place);
+    }
+    return places;
   }
 
   /**
@@ -131,6 +143,21 @@ export class RunMemory implements Disposable {
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();
     for (const { lease } of this.#places.splice(0)) lease[Symbol.dispose]();
     this.#others.length = 0;
+  }
+
+  #own(
+    name: string,
+    { dtype, shape, byteLength }: Pick<Tensor, "dtype" | "shape"> & { readonly byteLength: number },
+  ): Tensor {
+    const tensor = { dtype, shape: [...shape], bytes: allocate(byteLength) };
+    this.#owned.set(name, tensor);
+    return tensor;
+  }
+
+  #lendPlace(name: string, dtype: DType, shape: readonly number[]): OutputLease {
+    const lease = this.#sources.outputStore.acquire(dtype, shape);
+    this.#places.push({ name, lease });
+    return lease;
   }
 
   #lend(dtype: DType, shape: readonly number[]): BufferLease {

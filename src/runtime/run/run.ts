@@ -2,7 +2,7 @@
 
 import { CoremlxError } from "../../core/errors.ts";
 import type { FunctionDescription } from "../../core/model.ts";
-import { type FeatureValue, type FeatureValues, isTensor, type Tensor } from "../../core/tensor.ts";
+import { type FeatureValue, type FeatureValues, isTensor } from "../../core/tensor.ts";
 import { checkOutputs } from "../../engines/check-outputs.ts";
 import type { LoadedGraph } from "../../engines/engine.ts";
 import type { FeaturePlan } from "../../engines/feature-plan.ts";
@@ -96,14 +96,7 @@ export class GraphCall {
         throw error;
       });
       lease[Symbol.dispose]();
-      return {
-        outputs: this.#options.plan.decode(memory.collect(results)),
-        mapped: memory.mapped,
-        isPooled: (bytes) => memory.isPooled(bytes),
-        inputMs,
-        runMs,
-        [Symbol.dispose]: () => memory[Symbol.dispose](),
-      };
+      return { ...resultsOf(this.#options.plan, memory, results), inputMs, runMs };
     } catch (error) {
       memory[Symbol.dispose]();
       throw error;
@@ -182,14 +175,38 @@ export async function runFeatures(
   }
 }
 
-/** In this thread: the caller's arrays are lent as they are, results come in memory of their own. */
-export function runInline(plan: FeaturePlan, graph: LoadedGraph, inputs: FeatureValues): Run {
+export interface InlineRun {
+  readonly plan: FeaturePlan;
+  readonly graph: LoadedGraph;
+  readonly inputs: FeatureValues;
+  /** Owned from now on. */
+  readonly memory: RunMemory;
+  readonly resultMemory: ResultMemory;
+}
+
+/** In this thread: the caller's arrays are lent as they are, and large results are written where they stay. */
+export function runInline({ plan, graph, inputs, memory, resultMemory }: InlineRun): Run {
   const started = performance.now();
-  const tensors = plan.encode(inputs);
-  const ready = performance.now();
-  const results = graph.run(tensors, nowhere);
-  const runMs = performance.now() - ready;
-  return { ...unpooled, outputs: plan.decode(results), inputMs: ready - started, runMs };
+  try {
+    const tensors = plan.encode(inputs);
+    const places = memory.placeLargeResults(plan, resultMemory);
+    const ready = performance.now();
+    const results = graph.run(tensors, places);
+    const runMs = performance.now() - ready;
+    return { ...resultsOf(plan, memory, results), inputMs: ready - started, runMs };
+  } catch (error) {
+    memory[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function resultsOf(plan: FeaturePlan, memory: RunMemory, results: FeatureValues) {
+  return {
+    outputs: plan.decode(memory.collect(results)),
+    mapped: memory.mapped,
+    isPooled: (bytes: Uint8Array<ArrayBuffer>) => memory.isPooled(bytes),
+    [Symbol.dispose]: () => memory[Symbol.dispose](),
+  };
 }
 
 /** A value of a run in memory that outlives the run. */
@@ -200,7 +217,6 @@ export function keepValue(value: FeatureValue, { isPooled }: Run): FeatureValue 
   return { ...value, bytes };
 }
 
-const nowhere: ReadonlyMap<string, Tensor> = new Map();
 const unpooled = { mapped: new Map<string, OutputLease>(), isPooled: () => false, [Symbol.dispose]() {} };
 
 /** Our own waiting ended, not the engine's work: `within` gave up. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { f32, type FeatureValue } from "../../../src/core/tensor.ts";
 import { openSession } from "../../../src/runtime/session.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
-import { writeSumModel } from "../../support/program-models.ts";
+import { operation, port, writeProgram, writeSumModel } from "../../support/program-models.ts";
 import { tempFolder } from "../../support/temp.ts";
 
 test("a model that is closed on its way into the caller's thread does not arrive there", async () => {
@@ -66,4 +66,32 @@ test("time that a call has waited elsewhere is part of its timeout, and counts a
     expect((await rejectionOf(late)).code).toBe("DEADLINE");
     expect(model.stats.requests.failuresByReason).toEqual({ deadline: 1 });
   }
+});
+
+test("large results of a run in the caller's thread are written where they stay: pooled while leased, else the caller's", async () => {
+  using folder = tempFolder();
+  const side = 256; // 256 KiB, well above what is copied
+  const [x, y] = [port("x", "float32", [side, side]), port("y", "float32", [side, side])];
+  const path = writeProgram(join(folder.path, "double.mlpackage"), {
+    inputs: [x],
+    outputs: [y],
+    operations: [operation("add", { x: "x", y: "x" }, y)],
+  });
+  await using session = await openSession();
+  const model = await session.load(path, { inline: "always" });
+  const filled = (value: number) => f32(Array<number>(side * side).fill(value), [side, side]);
+  const given = (value: number) => new Map([["x", filled(value)]]);
+  const lentBytes = () => session.stats.bufferPool?.lentBytes;
+
+  const kept = await model.predict(given(1));
+  {
+    using lease = await model.predictLeased(given(2));
+    expect(lentBytes()).toBe(side * side * 4);
+    expect(lease.outputs).toEqual(new Map([["y", filled(4)]]));
+  }
+  expect(lentBytes()).toBe(0);
+  await model.predict(given(3));
+  expect(kept).toEqual(new Map([["y", filled(2)]]));
+  await rejectionOf(model.predict(new Map([["x", f32([1], [1])]])));
+  expect(lentBytes()).toBe(0);
 });
