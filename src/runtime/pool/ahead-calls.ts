@@ -39,18 +39,15 @@ export class AheadCalls<I extends PoolMember> {
 
   /** Puts the run of the next call behind that of the instance; false where it cannot be. */
   stage(instance: I): boolean {
-    const call = this.#queue.stageNext();
-    if (call === undefined) return false;
-    const run = call.detail?.(instance);
-    if (run === undefined) {
-      call.restore();
-      return false;
-    }
-    const entry: Entry<I> = { call, run, ending: undefined };
+    let run: PreparedRun | undefined;
+    const call = this.#queue.stageNext((prepare) => (run = prepare?.(instance)) !== undefined);
+    if (call === undefined || run === undefined) return false;
+    const prepared = run;
+    const entry: Entry<I> = { call, run: prepared, ending: undefined };
     this.#entries.set(instance, entry);
     call.onLeave = () => {
-      if (run.withdraw()) this.#entries.delete(instance);
-      else entry.ending = run.abandon();
+      if (prepared.withdraw()) this.#entries.delete(instance);
+      else entry.ending = prepared.abandon();
     };
     return true;
   }

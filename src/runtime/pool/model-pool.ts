@@ -507,7 +507,7 @@ export class ModelPool<I extends PoolMember> implements AsyncDisposable {
     if (this.#idle.size > 0 || this.#making.size > 0 || this.#inService !== this.#allowed) return;
     for (const instance of this.#lent) {
       if (this.#queue.size === 0) return;
-      if (this.#hasRoomAhead(instance)) this.#ahead.stage(instance);
+      if (this.#hasRoomAhead(instance) && !this.#ahead.stage(instance)) return;
     }
   }
 

@@ -143,10 +143,13 @@ export class WaitQueue<T, D = undefined> {
     return next;
   }
 
-  /** The next call, which goes on waiting with somebody in particular; `undefined` where it waits for anybody. */
-  stageNext(): StagedCall<T, D> | undefined {
+  /**
+   * The next call, which goes on waiting with somebody in particular; `undefined` where it waits for anybody, or whoever that
+   * is does not accept it.
+   */
+  stageNext(accept: (detail: D) => boolean): StagedCall<T, D> | undefined {
     const { first: place } = this.#queue;
-    if (place === undefined || !place.item.mayBeStaged) return undefined;
+    if (place === undefined || !place.item.mayBeStaged || !accept(place.item.detail)) return undefined;
     this.#queue.remove(place);
     const staged = (place.item.staged ??= this.#stagedAt(place));
     this.#staged.set(place, staged);

@@ -26,6 +26,9 @@ interface Turn {
 /** Less than that was no waiting: the instance was there. */
 const briefMs = 1;
 
+/** A run that lies ready needs time for the one before it and for itself. */
+const aheadRuns = 2;
+
 /** Borrows the pool. Knows how long runs take, from those it has seen. */
 export class Turns {
   readonly #pool: ModelPool<Instance>;
@@ -93,7 +96,14 @@ export class Turns {
     const either = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
     const queued = performance.now();
     const { neededMs } = this.#estimate;
-    const waiting = this.#pool.acquire({ signal: either, priority, isFresh, prepare });
+    // Who has time for no more than its own run would leave while it lies ready, and all that for nothing.
+    const hasTime = () => patience.deadline - performance.now() >= aheadRuns * this.#estimate.neededMs;
+    const waiting = this.#pool.acquire({
+      signal: either,
+      priority,
+      isFresh,
+      prepare: prepare && ((instance) => (hasTime() ? prepare(instance) : undefined)),
+    });
     try {
       return await within(waiting, "predict", {
         ...patience,

@@ -11,7 +11,7 @@ function open({ limit = 8, timeoutMs = Number.POSITIVE_INFINITY } = {}) {
   const wait = (detail: string, priority = 0, signal?: AbortSignal) =>
     queue.wait({ detail, priority, signal });
   const stage = () => {
-    const call = queue.stageNext();
+    const call = queue.stageNext(() => true);
     if (call === undefined) throw new Error("nobody waits");
     call.onLeave = () => told.push(`${call.detail} left`);
     return call;
@@ -41,6 +41,16 @@ describe("a call that is staged", () => {
     call.take();
     call.resolve("first's");
     expect([await first, queue.waiting]).toEqual(["first's", 0]);
+  });
+
+  test("stays among the others where nobody accepts it", async () => {
+    const { queue, wait, serveAll } = open();
+    const waiting = [wait("first"), wait("second")];
+    const asked: string[] = [];
+    expect(queue.stageNext((detail) => asked.push(detail) === 0)).toBeUndefined();
+    expect([asked, queue.size, queue.waiting]).toEqual([["first"], 2, 2]);
+    serveAll();
+    await Promise.all(waiting);
   });
 
   test("leaves by its signal, and whoever has it is told before all others", async () => {
@@ -113,7 +123,7 @@ describe("a call that is staged", () => {
     const { queue, wait, stage, serveAll } = open();
     const [first, second] = [wait("first"), wait("second")];
     stage().restoreForGood();
-    expect([queue.stageNext(), queue.size]).toEqual([undefined, 2]);
+    expect([queue.stageNext(() => true), queue.size]).toEqual([undefined, 2]);
     queue.takeNext()?.resolve("a turn");
     expect(stage().detail).toBe("second");
     serveAll();
