@@ -3,6 +3,8 @@
 export interface ServerLimits {
   /** Bytes of one request's body, as sent and as decompressed. Triton: 64 MiB. */
   readonly maxBodyBytes: number;
+  /** How long one body may take to arrive: each that is on its way counts as a request under way. */
+  readonly maxBodyMs: number;
   /** Lists and objects in the JSON of one request: each costs some 50 bytes, whatever it holds. */
   readonly maxJsonContainers: number;
   /** Lists inside lists in a tensor's data; also the most axes of a shape. */
@@ -25,6 +27,7 @@ export interface ServerLimits {
 
 export const defaultServerLimits: ServerLimits = {
   maxBodyBytes: 64 * 2 ** 20,
+  maxBodyMs: 300_000,
   maxJsonContainers: 1_000_000,
   maxAxes: 32,
   maxTensors: 1_024,

@@ -2,29 +2,45 @@
 
 import { CoremlxError } from "../core/errors.ts";
 import { decompress } from "./compression.ts";
+import type { ServerLimits } from "./limits.ts";
 import { refuse } from "./status.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Decompressed. Throws 413 beyond `maxBytes`, 415, BAD_INPUT, and INTERRUPTED when the client leaves before its end. */
-export async function readBytes(request: Request, maxBytes: number): Promise<Bytes> {
+export type BodyLimits = Pick<ServerLimits, "maxBodyBytes" | "maxBodyMs">;
+
+/**
+ * Decompressed. Throws 413 and 415, BAD_INPUT for damage, DEADLINE when it takes too long to arrive, and INTERRUPTED when the
+ * client leaves before its end.
+ */
+export async function readBytes(
+  request: Request,
+  { maxBodyBytes: maxBytes, maxBodyMs }: BodyLimits,
+): Promise<Bytes> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(refuse(504, `The body did not arrive within ${maxBodyMs} ms`, { connection: "close" })),
+    maxBodyMs,
+  );
   let bytes: Bytes;
   try {
-    bytes =
-      length === null ? await collect(request.body, maxBytes) : new Uint8Array(await request.arrayBuffer());
+    const whole = length === null ? collect(request.body, maxBytes) : request.arrayBuffer();
+    bytes = new Uint8Array(await Promise.race([whole, late]));
   } catch (cause) {
     if (cause instanceof CoremlxError) throw cause;
     throw new CoremlxError("INTERRUPTED", "Cannot read the request: its body ended early", { cause });
+  } finally {
+    clearTimeout(timer);
   }
   const encoding = request.headers.get("content-encoding");
   return encoding === null ? bytes : decompress(bytes, encoding, maxBytes);
 }
 
 /** Of a body that does not say how long it is. */
-async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Bytes> {
-  if (body === null) return new Uint8Array(new ArrayBuffer(0));
+async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<ArrayBuffer> {
+  if (body === null) return new ArrayBuffer(0);
   const chunks: Uint8Array[] = [];
   let total = 0;
   for await (const chunk of body) {
@@ -38,7 +54,7 @@ async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number
     bytes.set(chunk, at);
     at += chunk.length;
   }
-  return bytes;
+  return bytes.buffer;
 }
 
 /** The rest of it is not read: the connection ends with the answer. */

@@ -19,7 +19,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
 };
 
 /** Statuses that no code of ours stands for. */
-export type RefusalStatus = 401 | 403 | 404 | 405 | 413 | 415 | 421 | 503;
+export type RefusalStatus = 401 | 403 | 404 | 405 | 413 | 415 | 421 | 503 | 504;
 
 interface RefusalDetails {
   readonly status: RefusalStatus;
@@ -34,7 +34,8 @@ export function refuse(
   message: string,
   headers: Readonly<Record<string, string>> = {},
 ): CoremlxError {
-  const error = new CoremlxError(status === 503 ? "UNAVAILABLE" : "BAD_INPUT", message);
+  const codes: Partial<Record<RefusalStatus, ErrorCode>> = { 503: "UNAVAILABLE", 504: "DEADLINE" };
+  const error = new CoremlxError(codes[status] ?? "BAD_INPUT", message);
   refusals.set(error, { status, headers });
   return error;
 }

@@ -131,6 +131,25 @@ describe("size", () => {
     });
   });
 
+  test.each(["Content-Length: 100", "Transfer-Encoding: chunked"])(
+    "a body that takes too long to arrive is given up, whoever drips it (%s)",
+    async (framing) => {
+      await using impatient = await serveModels(
+        [{ name: "twice", path: join(folder.path, "twice.mlpackage") }],
+        { limits: { maxBodyMs: 50 } },
+      );
+      const { answers, isClosed } = await sendRaw(
+        impatient.url,
+        `POST ${infer} HTTP/1.1\r\nHost: localhost\r\n${framing}\r\n\r\n1\r\n{\r\n`,
+        { answers: 2 },
+      );
+      expect({ answers: answers.map(({ status, body }) => [status, body]), isClosed }).toEqual({
+        answers: [[504, '{"error":"The body did not arrive within 50 ms"}']],
+        isClosed: true,
+      });
+    },
+  );
+
   test("a million chunks of one byte are one body", async () => {
     const text = JSON.stringify(good).padEnd(1_000_000);
     const chunks = Array.from(text, (byte) => `1\r\n${byte}\r\n`).join("");

@@ -13,7 +13,7 @@ export async function readBody(
   ports: ModelInterface,
   limits: ServerLimits,
 ): Promise<InferRequest> {
-  const bytes = await readBytes(http, limits.maxBodyBytes);
+  const bytes = await readBytes(http, limits);
   const given = http.headers.get("inference-header-content-length");
   if (given === null) {
     const type = http.headers.get("content-type");

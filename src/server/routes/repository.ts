@@ -29,10 +29,11 @@ export const repositoryRoutes: readonly Route[] = [
     operationId: "repositoryIndex",
     summary: "Models that are loaded, or could be",
     body: [{ type: "application/json", schema: indexRequestSchema }],
-    answers: { ...ok(indexSchema), ...failures(400, 413, 415, 500) },
-    async handle({ context, request }) {
+    answers: { ...ok(indexSchema), ...failures(400, 413, 415, 500, 504) },
+    async handle(call) {
+      const { context } = call;
       requireExplicit(context.repository.control);
-      const { ready = false } = await readJson(request, indexRequestSchema);
+      const { ready = false } = await readJson(call, indexRequestSchema);
       const rows = context.repository.index();
       return jsonResponse(ready ? rows.filter(({ state }) => state === "READY") : rows);
     },
@@ -44,7 +45,7 @@ export const repositoryRoutes: readonly Route[] = [
     operationId: "repositoryLoad",
     summary: "Load a model, or load it again",
     body: [{ type: "application/json", schema: loadRequestSchema }],
-    answers: { ...ok(emptySchema), ...failures(400, 404, 413, 415, 500, 501, 503) },
+    answers: { ...ok(emptySchema), ...failures(400, 404, 413, 415, 500, 501, 503, 504) },
     handle: load,
   },
   {
@@ -54,20 +55,22 @@ export const repositoryRoutes: readonly Route[] = [
     operationId: "repositoryUnload",
     summary: "Unload a model, when its requests have their answers",
     body: [{ type: "application/json", schema: loadRequestSchema }],
-    answers: { ...ok(emptySchema), ...failures(400, 404, 413, 415, 503) },
-    async handle({ context, request, param }) {
+    answers: { ...ok(emptySchema), ...failures(400, 404, 413, 415, 503, 504) },
+    async handle(call) {
+      const { context, param } = call;
       requireExplicit(context.repository.control);
-      await readJson(request, loadRequestSchema);
+      await readJson(call, loadRequestSchema);
       await context.repository.unload(param("model"));
       return jsonResponse({});
     },
   },
 ];
 
-async function load({ context, request, param, holdOpen }: Call): Promise<Response> {
+async function load(call: Call): Promise<Response> {
+  const { context, param, holdOpen } = call;
   requireExplicit(context.repository.control);
   const name = param("model");
-  const { parameters = {} } = await readJson(request, loadRequestSchema);
+  const { parameters = {} } = await readJson(call, loadRequestSchema);
   // A configuration or files sent along would be code from a client.
   if (Object.keys(parameters).some((key) => key === "config" || key.startsWith("file:"))) {
     throw new CoremlxError(
@@ -109,10 +112,10 @@ function requireExplicit(control: string): void {
 
 /** An empty body is an empty object. Throws BAD_INPUT, 413, 415. */
 async function readJson<T extends typeof indexRequestSchema | typeof loadRequestSchema>(
-  request: Request,
+  { request, context: { limits } }: Pick<Call, "request" | "context">,
   schema: T,
 ): Promise<Static<T>> {
-  const bytes = await readBytes(request, maxBytes);
+  const bytes = await readBytes(request, { ...limits, maxBodyBytes: maxBytes });
   let value: unknown = {};
   try {
     if (bytes.length > 0) value = JSON.parse(new TextDecoder().decode(bytes));
