@@ -82,9 +82,9 @@ export function operation(
   };
 }
 
-/** y = x + x over int32 [4]. */
-export function writeIntegerModel(path: string): string {
-  const [x, y] = [port("x", "int32", [4]), port("y", "int32", [4])];
+/** y = x + x over int32. */
+export function writeIntegerModel(path: string, shape: readonly number[] = [4]): string {
+  const [x, y] = [port("x", "int32", shape), port("y", "int32", shape)];
   return writeProgram(path, {
     inputs: [x],
     outputs: [y],
