@@ -97,6 +97,13 @@ export function pictureToFeature(
   throw new CoremlxError("BAD_INPUT", `${context.subject}: the model wants ${describeType(type)}`);
 }
 
+/** The size that a picture takes in an array of this type. Undefined where its shape is not that of a picture. */
+export function pictureSizeOf(
+  type: MultiArrayType,
+): { readonly width: number; readonly height: number } | undefined {
+  return findLayout(type);
+}
+
 interface Context {
   readonly subject: string;
   readonly fit: Fit;

@@ -11,6 +11,7 @@ import { healthRoutes } from "./routes/health.ts";
 import { inferRoutes } from "./routes/infer.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
+import { pageRoutes } from "./routes/page.ts";
 import { repositoryRoutes } from "./routes/repository.ts";
 import { secureHeaders } from "./security/headers.ts";
 import type { Authorize } from "./security/keys.ts";
@@ -34,6 +35,7 @@ export const routes: readonly Route[] = [
   ...repositoryRoutes,
   ...metricsRoutes,
   apiRoute,
+  ...pageRoutes,
 ];
 
 /** Looks at a request before any route does, whatever its path; throws what is to be answered in place of it. */
@@ -137,7 +139,7 @@ function noRoute(method: string, path: string): CoremlxError {
 
 function matches(pattern: string, path: string): boolean {
   const parts = path.replace(/\/$/, "").split("/");
-  const wanted = pattern.split("/");
+  const wanted = pattern.replace(/\/$/, "").split("/");
   return (
     parts.length === wanted.length && wanted.every((part, i) => part.startsWith("{") || part === parts[i])
   );

@@ -26,6 +26,8 @@ test("says where it listens, answers there, and ends by a signal with 0", async 
     status: 200,
     json: { name: "mnist", ready: true },
   });
+  const page = await fetch(url);
+  expect([page.status, await page.text()]).toEqual([200, expect.stringContaining("<title>coremlx</title>")]);
   program.signal("SIGTERM");
   const { code, stdout } = await program.result;
   expect(code).toBe(0);

@@ -33,6 +33,11 @@ export function writeProgram(
     readonly outputs: readonly Port[];
     readonly operations: readonly OperationInit[];
     readonly specificationVersion?: number;
+    readonly metadata?: {
+      readonly shortDescription: string;
+      readonly author: string;
+      readonly license: string;
+    };
   },
 ): string {
   const opset = "CoreML6";
@@ -40,7 +45,11 @@ export function writeProgram(
   return writePackage(path, {
     "Data/com.apple.CoreML/model.mlmodel": modelBytes({
       specificationVersion: program.specificationVersion ?? 7,
-      description: { input: inputs.map(feature), output: outputs.map(feature) },
+      description: {
+        input: inputs.map(feature),
+        output: outputs.map(feature),
+        ...(program.metadata && { metadata: program.metadata }),
+      },
       Type: {
         case: "mlProgram",
         value: {

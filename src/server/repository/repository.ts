@@ -86,6 +86,11 @@ export class Repository implements AsyncDisposable {
     return [...(this.#entries.get(name)?.served.keys() ?? [])];
   }
 
+  /** Those that were to be loaded at some time, without a look into the folders. */
+  get known(): readonly IndexRow[] {
+    return [...this.#entries.values()].flatMap((entry) => rowsOf(entry));
+  }
+
   index(): readonly IndexRow[] {
     const rows = new Map<string, readonly IndexRow[]>();
     for (const files of this.#options.find().values()) {
