@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { keyGroups } from "../../src/server/security/keys.ts";
 import { operation, port, writeProgram } from "../support/program-models.ts";
 import { digitsPackage } from "../support/digits.ts";
 import { attack, writeHostileModel } from "../support/hostile-model.ts";
@@ -59,6 +60,7 @@ describe.skipIf(missing !== undefined)("in Chromium", () => {
   async function openPage(
     path: string,
     options: BrowserContextOptions = {},
+    url = served.url,
   ): Promise<Page & AsyncDisposable> {
     const context = await browser.newContext({
       ...options,
@@ -68,7 +70,7 @@ describe.skipIf(missing !== undefined)("in Chromium", () => {
     page.on("console", (message) => void complaints.push(message.text()));
     page.on("pageerror", (error) => void complaints.push(String(error)));
     page.on("request", (request) => void asked.add(new URL(request.url()).origin));
-    await page.goto(served.url + path);
+    await page.goto(url + path);
     await page.waitForSelector("main h2");
     return Object.assign(page, { [Symbol.asyncDispose]: () => context.close() });
   }
@@ -201,6 +203,32 @@ describe.skipIf(missing !== undefined)("in Chromium", () => {
     expect(made).toEqual(["undefined", 0, 1]);
     expect(await page.locator("main section").first().textContent()).toContain(attack);
     expect(complaints).toEqual([]);
+  });
+
+  test("a key is asked for where the server has keys, kept by the page alone, and left out of the code", async () => {
+    const text = "k".repeat(32);
+    await using closed = await serveModels([{ name: "Digits", path: digitsPackage }], {
+      keys: [{ text, groups: keyGroups }],
+    });
+    for (const [path, wanted] of [
+      ["/docs", "coremlx API"],
+      ["/", "Digits"],
+    ] as const) {
+      await using page = await openPage(path, {}, closed.url);
+      await page.getByRole("textbox", { name: "API key" }).fill("x".repeat(32));
+      await page.keyboard.press("Enter");
+      await page.getByText("The key is not known").waitFor();
+      expect(await findViolations(page)).toEqual([]);
+      await page.getByRole("textbox", { name: "API key" }).fill(text);
+      await page.keyboard.press("Enter");
+      await page.getByRole("heading", { name: wanted, level: 2 }).waitFor();
+      if (path !== "/") continue;
+      await dropDigit(page, 5);
+      expect(await topClass(page).textContent()).toStartWith("5");
+      const body = (await page.locator("body").textContent()) ?? "";
+      expect([body.includes("$COREMLX_API_KEY"), body.includes(text)]).toEqual([true, false]);
+    }
+    asked.delete(closed.url);
   });
 
   test("markup that did get in would not run: the policy holds", async () => {
