@@ -90,7 +90,7 @@ describe.each(["/", "/docs"])("%s", (path) => {
       "no-referrer",
       "same-origin",
       "same-origin",
-      "no-cache",
+      "no-store",
     ]);
   });
 

@@ -22,7 +22,6 @@ export function pageHeaders({ scriptHash, styleHash }: Page): Readonly<Record<st
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "cache-control": "no-cache",
     vary: "accept-encoding",
   };
 }
