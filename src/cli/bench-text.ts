@@ -81,11 +81,11 @@ export function formatLatency(ms: number): string {
   return `${Number(value.toPrecision(3))} ${unit}`;
 }
 
-function formatCount(count: number): string {
+export function formatCount(count: number): string {
   return count.toLocaleString("en-US");
 }
 
-function formatRate(rate: number): string {
+export function formatRate(rate: number): string {
   return rate >= 100 ? formatCount(Math.round(rate)) : rate.toPrecision(3);
 }
 

@@ -29,6 +29,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "Measure latency, throughput, memory and processor time of a model",
     load: async () => (await import("./commands/bench.ts")).bench,
   },
+  soak: {
+    description: "Run models for as long as asked, check every answer, and give a verdict",
+    load: async () => (await import("./commands/soak.ts")).soak,
+  },
   schema: {
     description: "Print the JSON Schema of a result",
     load: async () => (await import("./commands/schema.ts")).schema,

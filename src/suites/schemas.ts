@@ -1,73 +1,10 @@
 // The form of result files, version by version: what `coremlx schema NAME` prints, and what reads such files again.
 
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { CoremlxError } from "../core/errors.ts";
-import { deviceSchema } from "./device-schema.ts";
-
-const count = (description?: string) =>
-  Type.Integer({ minimum: 0, ...(description === undefined ? {} : { description }) });
-const ms = (description?: string) =>
-  Type.Number({ minimum: 0, ...(description === undefined ? {} : { description }) });
-const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const record = { additionalProperties: false };
-
-const latency = Type.Object(
-  {
-    count: count(),
-    minMs: ms(),
-    meanMs: ms(),
-    p50Ms: ms(),
-    p90Ms: ms(),
-    p99Ms: ms(),
-    p999Ms: ms("99.9 % of the values are no greater"),
-    maxMs: ms(),
-  },
-  record,
-);
-
-const interval = Type.Object(
-  {
-    estimate: Type.Number(),
-    low: Type.Number(),
-    high: Type.Number(),
-    confidence: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
-  },
-  record,
-);
-
-const extent = Type.Object(
-  { count: nullable(count()), durationMs: nullable(ms()) },
-  { ...record, description: "over at whichever comes first" },
-);
-
-const environment = Type.Object(
-  {
-    tool: Type.Object(
-      { version: Type.String(), commit: nullable(Type.String()), bun: Type.String() },
-      record,
-    ),
-    os: Type.Object({ platform: Type.String(), kernel: Type.String(), arch: Type.String() }, record),
-    cpu: Type.Object({ model: Type.String(), cores: count() }, record),
-    memoryBytes: count(),
-    loadAverage: Type.Number({ description: "programs that ran or wanted to, in the minute before" }),
-    device: deviceSchema,
-  },
-  record,
-);
-
-const load = Type.Union([
-  Type.Object({ mode: Type.Literal("closed"), concurrency: count() }, record),
-  Type.Object(
-    {
-      mode: Type.Literal("open"),
-      ratePerSecond: Type.Number({ exclusiveMinimum: 0 }),
-      arrivals: Type.Union([Type.Literal("fixed"), Type.Literal("poisson")]),
-      seed: count(),
-    },
-    record,
-  ),
-]);
+import { count, environment, extent, interval, latency, load, ms, nullable, record } from "./schema-parts.ts";
+import { type SoakResult, soakResult } from "./soak/schema.ts";
 
 const configuration = Type.Object(
   {
@@ -289,7 +226,7 @@ export type SteadyResult = Static<typeof steady>;
 export type BenchResult = Static<typeof benchResult>;
 
 /** By the name of the command that makes them. */
-export const resultSchemas = { bench: benchResult } as const;
+export const resultSchemas = { bench: benchResult, soak: soakResult } as const;
 export type ResultName = keyof typeof resultSchemas;
 
 export function isResultName(name: string): name is ResultName {
@@ -305,19 +242,34 @@ export function jsonSchema(name: ResultName): Readonly<Record<string, unknown>> 
   };
 }
 
-const compileBench = once(() => TypeCompiler.Compile(benchResult));
+const checkers = {
+  bench: once(() => TypeCompiler.Compile(benchResult)),
+  soak: once(() => TypeCompiler.Compile(soakResult)),
+};
 
 /** Throws BAD_INPUT that names the first place where a file is no result of this kind. */
 export function parseBenchResult(value: unknown, source: string): BenchResult {
-  const checker = compileBench();
+  return parseAs(checkers.bench(), value, { source, name: "bench" });
+}
+
+/** As parseBenchResult. */
+export function parseSoakResult(value: unknown, source: string): SoakResult {
+  return parseAs(checkers.soak(), value, { source, name: "soak" });
+}
+
+function parseAs<T extends TSchema>(
+  checker: TypeCheck<T>,
+  value: unknown,
+  { source, name }: { readonly source: string; readonly name: ResultName },
+): Static<T> {
   if (checker.Check(value)) return value;
   const first = checker.Errors(value).First();
   const place = first === undefined || first.path === "" ? "the document" : first.path;
   throw new CoremlxError(
     "BAD_INPUT",
-    `Cannot read ${source} as a bench result: ${place}: ${first?.message}`,
+    `Cannot read ${source} as a ${name} result: ${place}: ${first?.message}`,
     {
-      hint: "coremlx schema bench prints what it must look like",
+      hint: `coremlx schema ${name} prints what it must look like`,
       details: { source, path: first?.path },
     },
   );

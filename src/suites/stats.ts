@@ -171,8 +171,8 @@ function studentShare(t: number, degrees: number): number {
   return isOdd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum;
 }
 
-/** How much of the normal distribution lies within ±z, z moderate: its power series. */
-function normalShare(z: number): number {
+/** How much of the normal distribution lies within ±z, for z from 0 on: its power series. */
+export function normalShare(z: number): number {
   let term = z;
   let sum = z;
   for (let k = 1; k < 200; k++) {

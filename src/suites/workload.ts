@@ -33,17 +33,17 @@ export interface Answer {
 }
 
 /** One measured call. Its latency is `endMs - dueMs`. */
-export interface Call {
+export interface Call<A extends Answer = Answer> {
   /** When it was meant to start: in a closed loop when it did. */
   readonly dueMs: number;
   readonly sentMs: number;
   readonly endMs: number;
-  readonly answer: Answer | undefined;
+  readonly answer: A | undefined;
   /** What was thrown; only without an answer. */
   readonly error: unknown;
 }
 
-export interface WorkloadOptions {
+export interface WorkloadOptions<A extends Answer = Answer> {
   readonly load: Load;
   /** Calls before the measurement; nobody hears of them. */
   readonly warmup: Extent;
@@ -51,11 +51,13 @@ export interface WorkloadOptions {
   readonly clock: Clock;
   /** Ends the load at once; calls under way are left alone and count for nothing. */
   readonly signal?: AbortSignal | undefined;
-  send(): Promise<Answer>;
+  send(): Promise<A>;
   /** The warm-up is over; the first measured call starts now. */
   onStart?(startMs: number): void;
   /** Not to throw. */
-  onCall(call: Call): void;
+  onCall(call: Call<A>): void;
+  /** An answer of the warm-up, or after the end: for who has to give it back. Not to throw. */
+  onUncounted?(answer: A): void;
 }
 
 export interface WorkloadResult {
@@ -74,7 +76,7 @@ export const mostUnderWay = 10_000;
 /** Answers that are there at once would otherwise keep timers and signals waiting for ever. */
 const turnEveryMs = 20;
 
-export async function runWorkload(options: WorkloadOptions): Promise<WorkloadResult> {
+export async function runWorkload<A extends Answer>(options: WorkloadOptions<A>): Promise<WorkloadResult> {
   const { load, signal } = options;
   const run = new Run(options);
   const work = load.mode === "closed" ? callInTurn(run, load.concurrency) : callOnTime(run, load);
@@ -89,7 +91,7 @@ export function* arrivalGaps(load: Extract<Load, { readonly mode: "open" }>): Ge
   for (;;) yield load.arrivals === "fixed" ? meanMs : -Math.log((next() + 0.5) / 2 ** 32) * meanMs;
 }
 
-async function callInTurn(run: Run, concurrency: number): Promise<void> {
+async function callInTurn<A extends Answer>(run: Run<A>, concurrency: number): Promise<void> {
   const caller = async (): Promise<void> => {
     for (;;) {
       const nowMs = run.clock.now();
@@ -102,7 +104,10 @@ async function callInTurn(run: Run, concurrency: number): Promise<void> {
   await Promise.all(Array.from({ length: concurrency }, caller));
 }
 
-async function callOnTime(run: Run, load: Extract<Load, { readonly mode: "open" }>): Promise<void> {
+async function callOnTime<A extends Answer>(
+  run: Run<A>,
+  load: Extract<Load, { readonly mode: "open" }>,
+): Promise<void> {
   const underWay = new Set<Promise<void>>();
   let dueMs = run.clock.now();
   for (const gapMs of arrivalGaps(load)) {
@@ -123,10 +128,10 @@ async function callOnTime(run: Run, load: Extract<Load, { readonly mode: "open" 
 type Phase = "warm-up" | "measured";
 
 /** Which calls are made, which of them count, and when. */
-class Run {
+class Run<A extends Answer> {
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
-  readonly #options: WorkloadOptions;
+  readonly #options: WorkloadOptions<A>;
   readonly #beginMs: number;
   #startMs: number | undefined;
   #endMs: number;
@@ -136,7 +141,7 @@ class Run {
   #unsent = 0;
   #isFinished = false;
 
-  constructor(options: WorkloadOptions) {
+  constructor(options: WorkloadOptions<A>) {
     this.#options = options;
     this.clock = options.clock;
     this.signal = options.signal;
@@ -166,7 +171,7 @@ class Run {
   /** Never rejects. */
   async call(dueMs: number, phase: Phase): Promise<void> {
     const sentMs = this.clock.now();
-    let answer: Answer | undefined;
+    let answer: A | undefined;
     let error: unknown;
     try {
       answer = await this.#options.send();
@@ -174,7 +179,10 @@ class Run {
       error = thrown;
     }
     const endMs = this.clock.now();
-    if (phase !== "measured" || this.#isFinished) return;
+    if (phase !== "measured" || this.#isFinished) {
+      if (answer !== undefined) this.#options.onUncounted?.(answer);
+      return;
+    }
     this.#endMs = Math.max(this.#endMs, endMs);
     this.#options.onCall({ dueMs, sentMs, endMs, answer, error });
   }

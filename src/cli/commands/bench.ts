@@ -1,12 +1,13 @@
 // coremlx bench: latency, throughput and cost of one model under a load of choice.
 
 import type { FeatureValue } from "../../core/tensor.ts";
-import { CoremlxError } from "../../core/errors.ts";
 import { type BenchInputs, type BenchModel, type BenchProgress, runBench } from "../../suites/bench.ts";
-import { type Extent, type Load, mostUnderWay } from "../../suites/workload.ts";
+import type { Extent } from "../../suites/workload.ts";
 import { formatBench, formatProgress } from "../bench-text.ts";
 import { command, engineFlags, inputFlags } from "../command.ts";
 import { fillMissing, type InputOptions, readInputs, readStdinOnce } from "../inputs.ts";
+import { liveLine } from "../live-line.ts";
+import { loadFlags, readInstances, readLoad, readWarmup } from "../load-options.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
 import { type Io, painter, Reported } from "../output.ts";
@@ -17,41 +18,8 @@ export const bench = command({
   positionals: [{ name: "MODEL", description: "a .mlpackage, .mlmodel or .mlmodelc", isRequired: true }],
   flags: {
     ...inputFlags,
-    concurrency: {
-      type: "string",
-      alias: "c",
-      valueHint: "N",
-      description: "closed loop: N callers, each waits for its answer (default: 1)",
-    },
-    rate: {
-      type: "string",
-      alias: "r",
-      valueHint: "N",
-      description: "open loop: N calls a second, whatever the answers do",
-    },
-    arrivals: {
-      type: "enum",
-      options: ["fixed", "poisson"],
-      description: "open loop: even gaps, or as independent clients call (default: fixed)",
-    },
-    instances: {
-      type: "string",
-      valueHint: "N|auto",
-      description:
-        "most predictions that run at once; auto: as many as pay (default: by chip or cores, 1 to 4)",
-    },
+    ...loadFlags,
     inline: { type: "boolean", description: "let a small model run in the caller's own thread" },
-    isolation: {
-      type: "enum",
-      options: ["worker", "process"],
-      default: "worker",
-      description: "where the engine runs: in threads, or in processes that may crash",
-    },
-    threads: {
-      type: "string",
-      valueHint: "N",
-      description: "threads for one prediction (default: the engine's choice)",
-    },
     warmup: {
       type: "string",
       default: "1s",
@@ -65,12 +33,6 @@ export const bench = command({
       description: "how long to measure (default: 5s)",
     },
     count: { type: "string", alias: "n", valueHint: "N", description: "how many predictions to measure" },
-    timeout: {
-      type: "string",
-      default: "5s",
-      valueHint: "TIME",
-      description: "longest wait for one prediction",
-    },
     ...engineFlags,
   },
   examples: [
@@ -118,7 +80,7 @@ export const bench = command({
       onProgress(progress) {
         if (progress.phase !== phase) logger.log("debug", phases[progress.phase]);
         phase = progress.phase;
-        line.show(progress);
+        line.show(formatProgress(progress));
       },
     });
     line.clear();
@@ -136,57 +98,6 @@ const phases: Readonly<Record<BenchProgress["phase"], string>> = {
   "warm-up": "warming up",
   measured: "measuring",
 };
-
-interface LoadFlags {
-  readonly concurrency: string | undefined;
-  readonly rate: string | undefined;
-  readonly arrivals: "fixed" | "poisson" | undefined;
-  readonly seed: string;
-}
-
-function readLoad({ concurrency, rate, arrivals, seed }: LoadFlags): Load {
-  if (rate === undefined) {
-    if (arrivals !== undefined) {
-      throw new CoremlxError("USAGE", "Option --arrivals is for an open loop", {
-        hint: "Give its rate, for instance --rate 100",
-      });
-    }
-    const callers = parseCount(concurrency ?? "1", "concurrency");
-    if (callers <= mostUnderWay) return { mode: "closed", concurrency: callers };
-    throw new CoremlxError("USAGE", `Cannot use --concurrency ${callers}: the most is ${mostUnderWay}`);
-  }
-  if (concurrency !== undefined) {
-    throw new CoremlxError("USAGE", "Options --rate and --concurrency exclude each other", {
-      hint: "--rate calls on time, however many are under way; --concurrency keeps that many under way",
-    });
-  }
-  return {
-    mode: "open",
-    ratePerSecond: readRate(rate),
-    arrivals: arrivals ?? "fixed",
-    seed: parseCount(seed, "seed", 0),
-  };
-}
-
-function readInstances(text: string | undefined): number | "auto" | undefined {
-  return text === undefined || text === "auto" ? text : parseCount(text, "instances");
-}
-
-const highestRate = 1_000_000;
-
-function readRate(text: string): number {
-  const rate = Number(text);
-  if (/^\d+(\.\d+)?$/.test(text) && rate > 0 && rate <= highestRate) return rate;
-  throw new CoremlxError(
-    "USAGE",
-    `Cannot read --rate "${text}": it must be a number of calls a second, above 0 and up to ${highestRate}`,
-  );
-}
-
-function readWarmup(text: string): Extent {
-  if (/^\d+$/.test(text)) return { count: parseCount(text, "warmup", 0) };
-  return { durationMs: parseDuration(text, "warmup") };
-}
 
 const defaultDuration = "5s";
 
@@ -207,28 +118,4 @@ async function prepareInputs(model: BenchModel, { specs, ...settings }: InputSet
   const random = fillMissing(values, options);
   const generated = random.length > 0 ? [`random, seed ${settings.seed}`] : [];
   return { values, description: [...specs, ...generated].join(", ") };
-}
-
-interface LiveLine extends Disposable {
-  show(progress: BenchProgress): void;
-  clear(): void;
-}
-
-/** Says how far it is, on a terminal only. */
-function liveLine(io: Io, isWanted: boolean): LiveLine {
-  const isShown = isWanted && io.isTerminal.stderr;
-  let hasText = false;
-  const clear = () => {
-    if (hasText) io.stderr("\r\u001b[K");
-    hasText = false;
-  };
-  return {
-    show(progress) {
-      if (!isShown) return;
-      io.stderr(`\r${formatProgress(progress)}\u001b[K`);
-      hasText = true;
-    },
-    clear,
-    [Symbol.dispose]: clear,
-  };
 }
