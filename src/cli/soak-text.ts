@@ -171,7 +171,7 @@ function windowRows({ windows, models }: SoakResult): string[][] {
     return [
       `until ${formatTime(window.toMs)}`,
       formatCount(completed),
-      p99Ms == null ? "" : formatLatency(p99Ms),
+      typeof p99Ms === "number" ? formatLatency(p99Ms) : "",
       window.residentBytes === null ? "" : formatBytes(window.residentBytes),
       window.thermalState ?? "not measured",
       models.length > 1 ? plainLine(slowest?.name ?? "") : "",

@@ -91,7 +91,7 @@ const noticeableSleepMs = 2_000;
  * or not those of the checkpoint; BAD_INPUT where the checkpoint is of something else.
  */
 export async function runSoak(session: SoakSession, options: SoakOptions): Promise<SoakResult> {
-  const { models, configuration, before, signal, onProgress } = options;
+  const { models, configuration, before, onProgress } = options;
   if (before !== undefined && before.elapsedMs >= configuration.durationMs) {
     throw new CoremlxError("BAD_INPUT", "Cannot continue the soak: it had come to its end", {
       hint: "Begin a new soak",
@@ -247,7 +247,7 @@ class Soak {
       send: () => this.#send(),
       onStart: (startMs) => this.#start(startMs),
       onCall: (call) => this.#take(call),
-      onUncounted: giveBack,
+      onUncounted: (call) => this.#takeUncounted(call),
     });
     const elapsedMs = this.#baseMs + (end.startMs === undefined ? 0 : Math.max(0, end.endMs - end.startMs));
     this.#startMs = undefined; // no tick after the end
@@ -311,6 +311,15 @@ class Soak {
       this.#record.addAnswer(subject, endMs - dueMs);
       this.#recent.add(endMs - dueMs);
     }
+    this.#check(call, answer, atMs);
+  }
+
+  /** Of the warm-up, or after the end: no call of the measurement, and an answer that must be right all the same. */
+  #takeUncounted(call: SoakCall): void {
+    if (call.kind !== "failure" && call.answer) this.#check(call, call.answer, this.#baseMs);
+  }
+
+  #check({ subject, input }: SoakCall, answer: SoakAnswer, atMs: number): void {
     const difference = this.#compare(subject, input, answer);
     if (difference !== undefined) this.#record.addWrong(subject, { atMs, input, difference });
     answer[Symbol.dispose]();
@@ -403,10 +412,6 @@ class Soak {
   #isoNow(): string {
     return new Date(this.#wallMs()).toISOString();
   }
-}
-
-function giveBack(call: SoakCall): void {
-  if (call.kind !== "failure") call.answer?.[Symbol.dispose]();
 }
 
 function failureOf(error: unknown): { readonly code: string; readonly message: string } {

@@ -82,7 +82,7 @@ describe("a soak of real models", () => {
     durationMs + 120_000,
   );
 
-  test("fails for one bit of one answer, and for nothing else", async () => {
+  test("fails for one bit of one answer, be it in the warm-up, and for nothing else", async () => {
     await using session = await openSession();
     const result = await runSoak(flipOnce(session, 100), {
       models: models.slice(0, 1),

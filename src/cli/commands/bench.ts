@@ -10,7 +10,7 @@ import { liveLine } from "../live-line.ts";
 import { loadFlags, readInstances, readLoad, readWarmup } from "../load-options.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
-import { type Io, painter, Reported } from "../output.ts";
+import { painter, Reported } from "../output.ts";
 import { findModelFor, openCliSession } from "../session.ts";
 
 export const bench = command({

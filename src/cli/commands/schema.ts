@@ -15,7 +15,7 @@ export const schema = command({
     },
   ],
   flags: {},
-  examples: ["coremlx schema bench", "coremlx schema bench > bench.schema.json"],
+  examples: ["coremlx schema bench", "coremlx schema soak > soak.schema.json"],
   async run({ flags, positionals: [name = ""], io }) {
     if (!isResultName(name)) {
       throw new CoremlxError("USAGE", `Unknown schema "${name}"`, {

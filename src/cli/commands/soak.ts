@@ -18,8 +18,8 @@ import { loadFlags, readInstances, readLoad, readWarmup } from "../load-options.
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration, parseSize } from "../options.ts";
 import { type Io, painter, Reported, shellWord } from "../output.ts";
-import { findModel } from "../paths.ts";
-import { openCliSession } from "../session.ts";
+
+import { findModelFor, openCliSession } from "../session.ts";
 import { SoakFolder } from "../soak-files.ts";
 import { formatSoak, formatSoakProgress, formatSoakWindow } from "../soak-text.ts";
 
@@ -213,7 +213,7 @@ function prepare(context: Context): Prepared {
     });
   }
   const configuration = readConfiguration(settings);
-  const paths = positionals.map((path) => findModel(path, io.cwd));
+  const paths = positionals.map((path) => findModelFor(settings.engine, path, io.cwd));
   const models = paths.map((path, index) => ({ path, name: uniqueName(paths, index) }));
   const folder = SoakFolder.create(settings["output-dir"], { cwd: io.cwd, name: models[0]?.name ?? "" });
   return { folder, before: undefined, models, configuration };

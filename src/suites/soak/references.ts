@@ -51,13 +51,13 @@ export async function takeReferences(options: {
   readonly tolerance: number | null;
   predict(inputs: FeatureValues): Promise<FeatureValues>;
 }): Promise<References> {
-  const { model, inputs, repeats, predict } = options;
+  const { model, inputs, repeats } = options;
   const answers: FeatureValues[] = [];
   let mode: References["mode"] = options.tolerance === null || options.tolerance === 0 ? "bits" : "tolerance";
   let tolerance = options.tolerance ?? 0;
   for (const [index, values] of inputs.entries()) {
-    const first = await predict(values);
-    const others = await Promise.all(Array.from({ length: repeats }, () => predict(values)));
+    const first = await options.predict(values);
+    const others = await Promise.all(Array.from({ length: repeats }, () => options.predict(values)));
     answers.push(first);
     const isSame = others.every((other) => findDifference(other, first, 0) === undefined);
     if (!isSame && options.tolerance === null) {

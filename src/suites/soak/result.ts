@@ -162,7 +162,7 @@ function countPool({ subjects, before }: SoakFacts, index: number): PoolCounts |
     recycled: instances.recycled,
     refused: queue.rejected + queue.timedOut,
   };
-  if (earlier == null) return counts;
+  if (!earlier) return counts;
   return {
     breakerTrips: counts.breakerTrips + earlier.breakerTrips,
     crashes: counts.crashes + earlier.crashes,

@@ -184,7 +184,7 @@ const model = Type.Object(
     ),
     completed: count(),
     failed: count(),
-    wrong: count(),
+    wrong: count("answers, those of the warm-up included"),
     failures,
     latency: nullable(latency),
     medianDrift: trend,

@@ -63,7 +63,7 @@ export function driftOf(
     .flatMap(({ models }) => {
       const figures = models[model];
       const value = figures?.[figure];
-      return figures === undefined || value == null || figures.completed < fewest ? [] : [value];
+      return typeof value !== "number" || (figures?.completed ?? 0) < fewest ? [] : [value];
     });
   return testTrend(values);
 }
@@ -78,7 +78,7 @@ function judgeAnswers({ name, wrong, completed, comparison }: SoakResult["models
   return {
     ...row,
     ...atMost(wrong, 0),
-    detail: `${completed} answers compared with their references, ${how}`,
+    detail: `${completed} answers, and those of the warm-up, compared with their references: ${how}`,
   };
 }
 
@@ -97,7 +97,11 @@ function judgeFailures({ models, unsent, configuration: { limits } }: Judged): S
 function judgeSuccess({ models, unsent, configuration: { limits } }: Judged): SoakCriterion {
   const completed = models.reduce((sum, model) => sum + model.completed, 0);
   const calls = models.reduce((sum, model) => sum + model.failed, completed + unsent);
-  const right = models.reduce((sum, model) => sum - model.wrong, completed);
+  // Wrong answers of the warm-up are not among the completed ones.
+  const right = Math.max(
+    0,
+    models.reduce((sum, model) => sum - model.wrong, completed),
+  );
   const row = { name: "success", model: null, limit: limits.minSuccessShare, unit: "share" };
   if (calls === 0) return { ...row, status: "fail", value: null, detail: "no call was made" };
   const value = right / calls;
@@ -191,7 +195,7 @@ function judgeP99({ windows, models, configuration: { limits } }: Judged, index:
     const detail = `from minute ${minute(worst.fromMs)} to ${minute(worst.toMs)}`;
     return { ...row, ...atMost(worst.p99Ms, limit), detail };
   }
-  if (whole != null && whole.count >= fewestForP99) {
+  if (whole && whole.count >= fewestForP99) {
     return { ...row, ...atMost(whole.p99Ms, limit), detail: "of the whole run: its windows have few calls" };
   }
   return { ...row, limit, status: "not measured", value: null, detail: `fewer than ${fewestForP99} calls` };
@@ -215,7 +219,7 @@ function judgeDrift({ models, configuration, elapsedMs }: Judged, index: number)
   const limit = configuration.limits.maxDriftShare;
   const judge = (name: string, trend: Trend | null | undefined): SoakCriterion => {
     const row = { name, model: model?.name ?? null, limit, unit: "share" };
-    if (trend == null || elapsedMs < configuration.limits.trendAfterMs) {
+    if (!trend || elapsedMs < configuration.limits.trendAfterMs) {
       return { ...row, status: "not measured", value: null, detail: tooShort(configuration) };
     }
     const hasDrifted = trend.change > limit && trend.pValue < significance;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isResultName, jsonSchema, parseBenchResult } from "../../../src/suites/schemas.ts";
+import { isResultName, jsonSchema, parseBenchResult, parseSoakResult } from "../../../src/suites/schemas.ts";
 import { benchResult } from "../../support/bench-result.ts";
 import { errorOf } from "../../support/codec-fixtures.ts";
 
@@ -45,8 +45,22 @@ describe("the published schema", () => {
     for (const object of objectsIn(schema)) expect(object["additionalProperties"]).toBe(false);
   });
 
+  test("of a soak stands on its own as well", () => {
+    const schema = JSON.parse(JSON.stringify(jsonSchema("soak")));
+    expect(schema).toMatchObject({
+      $id: "urn:coremlx:schema:soak:1",
+      additionalProperties: false,
+      properties: { schemaVersion: { const: 1 }, kind: { const: "soak" } },
+    });
+    expect(JSON.stringify(schema)).not.toContain("$ref");
+    const error = errorOf(() => parseSoakResult({ ...benchResult, kind: "soak" }, "a.json"));
+    expect(error.message).toStartWith("Cannot read a.json as a soak result: /");
+    expect(error.hint).toBe("coremlx schema soak prints what it must look like");
+  });
+
   test("is known by the name of its command", () => {
     expect(isResultName("bench")).toBe(true);
+    expect(isResultName("soak")).toBe(true);
     expect(isResultName("toString")).toBe(false);
   });
 });
