@@ -4,7 +4,6 @@
 import { randomSource } from "../codecs/generate.ts";
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import { QuantileHistogram } from "../core/histogram.ts";
-import { type FeatureValues, isTensor } from "../core/tensor.ts";
 import { type HostCondition, readHostCondition } from "../engines/device.ts";
 import type { LoadModelOptions } from "../runtime/session.ts";
 import { type Clock, systemClock } from "./clock.ts";
@@ -13,10 +12,12 @@ import type { SoakCheckpoint } from "./soak/checkpoint.ts";
 import { callWithFault } from "./soak/faults.ts";
 import { fitMemorySlope } from "./soak/memory.ts";
 import { blockMsOf, SoakRecord } from "./soak/record.ts";
-import { findDifference, makeInputs, type References, takeReferences } from "./soak/references.ts";
+import { checkAgainst, loadOptionsOf, refer } from "./soak/prepare.ts";
+import type { PoolLine, SeriesLine, SoakProgress } from "./soak/progress.ts";
+import { findDifference } from "./soak/references.ts";
 import { noReferences, type SoakAnswer, type SoakModel, type Subject } from "./soak/subject.ts";
 import { describeSoak, makeCheckpoint, memoryLines, type SoakFacts } from "./soak/result.ts";
-import type { FaultKind, SoakBlock, SoakConfiguration, SoakResult, SoakWindow } from "./soak/schema.ts";
+import type { FaultKind, SoakConfiguration, SoakResult } from "./soak/schema.ts";
 import { type Answer, type Call, runWorkload } from "./workload.ts";
 
 /** What soak needs of a session; Session is one. */
@@ -25,6 +26,7 @@ export interface SoakSession {
   settleCache?(): Promise<void>;
 }
 
+export type { PoolLine, SeriesLine, SoakProgress } from "./soak/progress.ts";
 export type { SoakAnswer, SoakModel } from "./soak/subject.ts";
 
 export interface SoakOptions {
@@ -44,39 +46,6 @@ export interface SoakOptions {
   readonly wallMs?: (() => number) | undefined;
   readonly readCondition?: (() => HostCondition) | undefined;
 }
-
-export type SoakProgress =
-  | { readonly phase: "load" | "references" | "warm-up"; readonly model?: string }
-  | {
-      readonly phase: "measured";
-      readonly share: number;
-      readonly elapsedMs: number;
-      readonly completed: number;
-      readonly failed: number;
-      readonly wrong: number;
-      readonly ratePerSecond: number;
-      /** Of all models in the window so far. */
-      readonly p50Ms: number;
-      readonly p99Ms: number;
-      readonly slopeBytesPerHour: number | undefined;
-      readonly residentBytes: number;
-      readonly pools: readonly PoolLine[];
-    };
-
-export interface PoolLine {
-  readonly model: string;
-  readonly breaker: string;
-  readonly busy: number;
-  readonly alive: number;
-  readonly waiting: number;
-}
-
-/** One line of the series. */
-export type SeriesLine =
-  | { readonly type: "start"; readonly at: string; readonly elapsedMs: number }
-  | ({ readonly type: "block"; readonly at: string; readonly pools: readonly PoolLine[] } & SoakBlock)
-  | ({ readonly type: "window"; readonly at: string } & SoakWindow)
-  | { readonly type: "end"; readonly at: string; readonly elapsedMs: number; readonly outcome: string };
 
 const progressEveryMs = 500;
 const checkpointEveryMs = 1_000;
@@ -101,7 +70,7 @@ export async function runSoak(session: SoakSession, options: SoakOptions): Promi
   const subjects: Subject[] = [];
   for (const { path, name } of models) {
     onProgress?.({ phase: "load", model: name });
-    const model = loaded.use(await session.load(path, loadOptions(name, options)));
+    const model = loaded.use(await session.load(path, loadOptionsOf(name, options)));
     subjects.push({ path, name, model, typicalMs: 0, references: noReferences });
   }
   await session.settleCache?.();
@@ -111,77 +80,6 @@ export async function runSoak(session: SoakSession, options: SoakOptions): Promi
     checkAgainst(before?.models[index], subject);
   }
   return await new Soak(subjects, options).run(); // the models are closed after it, not before
-}
-
-function loadOptions(name: string, { configuration, signal }: SoakOptions): LoadModelOptions {
-  const { load, instances, threads, isolation, requestedDevice } = configuration;
-  return {
-    name,
-    device: requestedDevice,
-    instances: instances ?? undefined,
-    threads: threads ?? undefined,
-    isolation,
-    ...(load.mode === "closed" && instances !== "auto" ? { queueLimit: load.concurrency } : {}),
-    signal,
-    withDigest: true,
-  };
-}
-
-async function refer(
-  subject: Subject,
-  { configuration, clock = systemClock }: SoakOptions,
-): Promise<References> {
-  const { model, name } = subject;
-  const { inputsPerModel: count, seed, timeoutMs, tolerance, load } = configuration;
-  // At once as many as the load makes, so that more than one instance is asked.
-  const atOnce = load.mode === "closed" ? load.concurrency : (model.stats?.instances.limit ?? 1);
-  return takeReferences({
-    model: name,
-    inputs: makeInputs(model.inputs, { count, seed }),
-    repeats: Math.max(1, Math.min(atOnce, model.stats?.instances.limit ?? 1)),
-    tolerance,
-    async predict(inputs) {
-      const startedMs = clock.now();
-      using answer = await model.predictLeased(inputs, { timeoutMs: Math.max(timeoutMs, 60_000) });
-      subject.typicalMs = clock.now() - startedMs;
-      return copyOutputs(answer.outputs);
-    },
-  });
-}
-
-/** Leased memory is somebody else's soon. */
-function copyOutputs(outputs: FeatureValues): FeatureValues {
-  return new Map(
-    [...outputs].map(([name, value]) => [
-      name,
-      isTensor(value) ? { ...value, bytes: value.bytes.slice() } : value,
-    ]),
-  );
-}
-
-function checkAgainst(saved: SoakCheckpoint["models"][number] | undefined, subject: Subject): void {
-  if (saved === undefined) return;
-  const { model, name, references } = subject;
-  const facts = [
-    ["the files of the model", saved.digest, model.digest ?? ""],
-    ["the engine", saved.engineVersion, model.engineVersion],
-    ["the device", saved.device, model.device],
-  ] as const;
-  for (const [what, was, is] of facts) {
-    if (was === is) continue;
-    throw new CoremlxError(
-      "BAD_INPUT",
-      `Cannot continue the soak of "${name}": ${what} changed, from "${was}" to "${is}"`,
-      { hint: "Begin a new soak" },
-    );
-  }
-  if (saved.referenceDigest === "" || references.mode !== "bits") return;
-  if (saved.referenceDigest === references.digest) return;
-  throw new CoremlxError(
-    "CRITERIA_FAILED",
-    `Cannot continue the soak of "${name}": its answers are not those of before the interruption`,
-    { hint: "The same engine on the same device gave other bits: compare the two with coremlx infer" },
-  );
 }
 
 type Outcome =
@@ -209,6 +107,8 @@ class Soak {
   #startMs: number | undefined;
   #wallAheadMs = 0;
   #checkpointedMs = Number.NEGATIVE_INFINITY;
+  readonly #stop = new AbortController();
+  #trouble: unknown;
 
   constructor(subjects: readonly Subject[], options: SoakOptions) {
     const { configuration, before } = options;
@@ -234,22 +134,27 @@ class Soak {
     const { configuration, signal, onProgress } = this.#options;
     const { load, warmup, durationMs } = configuration;
     const tickMs = Math.min(longestTickMs, blockMsOf(configuration) / 10);
-    using _tick = this.#clock.every(tickMs, () => this.#tick());
-    using _progress = this.#clock.every(progressEveryMs, () => {
-      onProgress?.(this.#startMs === undefined ? { phase: "warm-up" } : this.#live());
-    });
+    using _tick = this.#clock.every(
+      tickMs,
+      this.#orStop(() => this.#tick()),
+    );
+    const tell = () => onProgress?.(this.#startMs === undefined ? { phase: "warm-up" } : this.#live());
+    using _progress = this.#clock.every(progressEveryMs, this.#orStop(tell));
     const end = await runWorkload<SoakCall>({
       load,
       warmup: { count: warmup.count ?? undefined, durationMs: warmup.durationMs ?? undefined },
       measure: { durationMs: durationMs - this.#baseMs },
       clock: this.#clock,
-      signal,
+      signal: signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]),
       send: () => this.#send(),
       onStart: (startMs) => this.#start(startMs),
       onCall: (call) => this.#take(call),
       onUncounted: (call) => this.#takeUncounted(call),
     });
-    const elapsedMs = this.#baseMs + (end.startMs === undefined ? 0 : Math.max(0, end.endMs - end.startMs));
+    if (this.#stop.signal.aborted) throw this.#trouble;
+    const measuredMs = this.#baseMs + (end.startMs === undefined ? 0 : Math.max(0, end.endMs - end.startMs));
+    // The next call of an open load would have been due after the end: until then it lasts.
+    const elapsedMs = end.isInterrupted ? measuredMs : Math.max(measuredMs, durationMs);
     this.#startMs = undefined; // no tick after the end
     const progress = { elapsedMs, unsent: end.unsent, isInterrupted: end.isInterrupted };
     this.#close(elapsedMs, { isEnd: true });
@@ -264,6 +169,18 @@ class Soak {
       outcome: result.verdict.outcome,
     });
     return result;
+  }
+
+  /** Nobody catches what a timer throws, a full disk for one: it ends the soak. */
+  #orStop(work: () => void): () => void {
+    return () => {
+      try {
+        work();
+      } catch (error) {
+        this.#trouble ??= error;
+        this.#stop.abort();
+      }
+    };
   }
 
   #start(startMs: number): void {
@@ -337,7 +254,9 @@ class Soak {
     if (Math.abs(aheadMs - this.#wallAheadMs) > noticeableSleepMs) this.#record.void();
     this.#wallAheadMs = aheadMs;
     this.#record.sample(this.#probe.rssBytes());
-    this.#close(this.#elapsedMs(), { isEnd: false });
+    const elapsedMs = this.#elapsedMs();
+    // The last calls may end a little later, and belong to the last window.
+    if (elapsedMs < this.#options.configuration.durationMs) this.#close(elapsedMs, { isEnd: false });
   }
 
   /** Of blocks and windows those that are over, or all. */

@@ -106,9 +106,9 @@ export function fakeSoakSession(models: readonly SoakModel[]): SoakSession {
   };
 }
 
-/** Twenty minutes of five calls a second under the limits of the gate. */
+/** Twenty minutes of two calls a second under the limits of the gate. */
 export const soakConfiguration: SoakConfiguration = {
-  load: { mode: "open", ratePerSecond: 5, arrivals: "fixed", seed: 0 },
+  load: { mode: "open", ratePerSecond: 2, arrivals: "fixed", seed: 0 },
   durationMs: 1_200_000,
   warmup: { count: 10, durationMs: null },
   summaryEveryMs: 300_000,

@@ -123,6 +123,30 @@ describe("a closed loop", () => {
     expect(result).toMatchObject({ startMs: 300, endMs: 314 });
   });
 
+  test("gives back the answers of the warm-up, and those that come after an interruption", async () => {
+    const clock = new FakeClock(0);
+    const abort = new AbortController();
+    clock.at(350, () => abort.abort());
+    let calls = 0;
+    const uncounted: number[] = [];
+    const { latencies } = await run(clock, {
+      load: oneCaller,
+      warmup: { count: 2 },
+      measure: { count: 100 },
+      signal: abort.signal,
+      async send() {
+        const runMs = ++calls;
+        await clock.sleep(100);
+        return { runMs };
+      },
+      onUncounted: ({ runMs }) => uncounted.push(runMs),
+    });
+    expect(latencies).toEqual([100]);
+    expect(uncounted).toEqual([1, 2]);
+    await clock.run(clock.sleep(100));
+    expect(uncounted).toEqual([1, 2, 4]);
+  });
+
   test("goes on after failures, which are told with what was thrown", async () => {
     const clock = new FakeClock(0);
     let calls = 0;
