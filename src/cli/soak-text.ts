@@ -79,9 +79,9 @@ export function formatSoak(result: SoakResult, paint: Paint): string {
     ...(open.length > 0 ? [`${open.length} of ${verdict.criteria.length} criteria not measured`] : []),
   ];
   return [
-    ...models.map(({ path, kind, engine }) =>
+    ...models.map(({ name, path, kind, engine }) =>
       [
-        paint("bold", plainLine(basename(path))),
+        paint("bold", plainLine(models.length === 1 ? basename(path) : name)),
         paint("dim", [kind, engine.version, engine.device].join(" · ")),
       ].join("  "),
     ),

@@ -1,7 +1,7 @@
 // coremlx soak from outside: its result, its files, interruption and resumption, refusals.
 
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseSoakResult } from "../../src/suites/schemas.ts";
 import { digitsPackage } from "../support/digits.ts";
@@ -55,6 +55,22 @@ describe("soak", () => {
       message: "Cannot continue the soak: it had come to its end",
       hint: "Begin a new soak",
     });
+  });
+
+  test("tells models of one name apart by their folders, and one model twice by a number", async () => {
+    for (const name of ["one", "two"]) {
+      mkdirSync(place(name));
+      writeSumModel(join(place(name), "model.mlpackage"));
+    }
+    const paths = ["one", "two", "two"].map((name) => join(place(name), "model.mlpackage"));
+    const args = ["soak", ...paths, digitsPackage, "--duration", "100ms", "--warmup", "1", "--max-p99", "5s"];
+    const result = parseSoakResult(await runJson([...args, "--output-dir", place("d")]), "stdout");
+    expect(result.models.map(({ name }) => name)).toEqual([
+      "one/model",
+      "two/model",
+      "two/model-2",
+      "Digits",
+    ]);
   });
 
   test("ends with 3 and says why when a limit is not kept", async () => {

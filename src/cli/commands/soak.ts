@@ -1,6 +1,6 @@
 // coremlx soak: one or more models under load for as long as asked, every answer checked, with a verdict.
 
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
 import { modelNameOf } from "../../runtime/session.ts";
 import { runSoak, type SoakOptions } from "../../suites/soak.ts";
@@ -214,7 +214,8 @@ function prepare(context: Context): Prepared {
   }
   const configuration = readConfiguration(settings);
   const paths = positionals.map((path) => findModelFor(settings.engine, path, io.cwd));
-  const models = paths.map((path, index) => ({ path, name: uniqueName(paths, index) }));
+  const names = nameModels(paths);
+  const models = paths.map((path, index) => ({ path, name: names[index] ?? "" }));
   const folder = SoakFolder.create(settings["output-dir"], { cwd: io.cwd, name: models[0]?.name ?? "" });
   return { folder, before: undefined, models, configuration };
 }
@@ -244,12 +245,18 @@ function refuseChanges({ given, positionals }: Context): void {
   });
 }
 
-/** Two models of one name, or one model twice, are told apart by a number. */
-function uniqueName(paths: readonly string[], index: number): string {
-  const names = paths.map((path) => modelNameOf(basename(path)));
-  const name = names[index] ?? "";
-  const earlier = names.slice(0, index).filter((other) => other === name).length;
-  return earlier === 0 ? name : `${name}-${earlier + 1}`;
+/** Models of one name are told apart by the folders they lie in, and one model twice by a number. */
+function nameModels(paths: readonly string[]): string[] {
+  const short = paths.map(modelNameOf);
+  const long = paths.map((path, index) => {
+    const name = short[index] ?? "";
+    const isAlone = short.indexOf(name) === short.lastIndexOf(name);
+    return isAlone ? name : `${basename(dirname(path))}/${name}`;
+  });
+  return long.map((name, index) => {
+    const earlier = long.slice(0, index).filter((other) => other === name).length;
+    return earlier === 0 ? name : `${name}-${earlier + 1}`;
+  });
 }
 
 const longestWarmupMs = 60_000;
