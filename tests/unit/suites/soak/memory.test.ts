@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { fitMemorySlope, measureGrowth, type MemoryPoint } from "../../../../src/suites/soak/memory.ts";
+import { memoryLines } from "../../../../src/suites/soak/result.ts";
 
 const line = (seconds: readonly number[], megabytes: readonly number[]): MemoryPoint[] =>
   seconds.map((at, i) => ({ atMs: at * 1_000, bytes: (megabytes[i] ?? 0) * 1e6 }));
@@ -47,4 +48,23 @@ describe("the growth of memory", () => {
     expect(measureGrowth([second, line([0, 1], [5, 90])])).toBe(85e6);
     expect(measureGrowth([line([0], [5])])).toBeUndefined();
   });
+});
+
+test("blocks become a line for each process, without those that were void or had no sample", () => {
+  const block = { fromMs: 0, toMs: 1_000, process: 0, isVoid: false, residentBytes: 5, models: [] };
+  expect(
+    memoryLines([
+      block,
+      { ...block, isVoid: true, residentBytes: 900 },
+      { ...block, residentBytes: null },
+      { ...block, fromMs: 1_000, toMs: 2_000, process: 1, residentBytes: 6 },
+      { ...block, fromMs: 2_000, toMs: 3_000, process: 1, residentBytes: 7 },
+    ]),
+  ).toEqual([
+    [{ atMs: 500, bytes: 5 }],
+    [
+      { atMs: 1_500, bytes: 6 },
+      { atMs: 2_500, bytes: 7 },
+    ],
+  ]);
 });
