@@ -117,8 +117,9 @@ export const engineFlags = {
   engine: {
     type: "string",
     default: "auto",
-    valueHint: "auto|coreml|portable|http://HOST:PORT",
-    description: "what runs the model; with an address the server there, MODEL being its name for it",
+    valueHint: "auto|coreml|portable|tape:FILE|http://HOST:PORT",
+    description:
+      "what runs the model; tape: what was recorded; an address: the server there, MODEL being its name for it",
     isOwnChoice: (value) => value.includes(":"),
   },
   device: {

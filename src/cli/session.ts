@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { CoremlxError } from "../core/errors.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import { suggest } from "../core/suggest.ts";
-import { hasOwnModels } from "../engines/select.ts";
+import { hasOwnModels, tapePrefix } from "../engines/select.ts";
 import { defaultCacheDir, openSession, type Session } from "../runtime/session.ts";
 import type { Logger } from "./logger.ts";
 import type { Io } from "./output.ts";
@@ -30,7 +30,7 @@ export async function openCliSession(
     });
   }
   return openSession({
-    engine: flags.engine,
+    engine: resolveEngine(flags.engine, io.cwd),
     onnxruntimePath: flags.onnxruntime === undefined ? undefined : resolve(io.cwd, flags.onnxruntime),
     coremlPath: flags.coreml === undefined ? undefined : resolve(io.cwd, flags.coreml),
     cacheDir: cacheDirOf(flags["cache-dir"], io),
@@ -48,7 +48,14 @@ function telemetryOf(logger: Logger & Pick<Telemetry, "meters">): Telemetry {
   };
 }
 
-const engines = ["auto", "coreml", "portable", "http://HOST:PORT"];
+const engines = ["auto", "coreml", "portable", "tape:FILE", "http://HOST:PORT"];
+
+/** A tape's path is the user's, wherever the engine is opened. */
+function resolveEngine(engine: string, cwd: string): string {
+  return engine.startsWith(tapePrefix)
+    ? `${tapePrefix}${resolve(cwd, engine.slice(tapePrefix.length))}`
+    : engine;
+}
 
 /** The path of a model; for an engine with models of its own also the name of one of those. Throws BAD_MODEL. */
 export function findModelFor(engine: string, text: string, cwd: string): string {

@@ -5,7 +5,7 @@ import type { Engine, GraphShare, LoadedGraph } from "./engine.ts";
 
 /** Plain data, so that it can be sent to a worker. */
 export interface EngineOptions {
-  /** auto, coreml, portable, http://HOST:PORT. */
+  /** auto, coreml, portable, tape:FILE, http://HOST:PORT. */
   readonly engine: string;
   /** ONNX Runtime library to use in place of the built-in one. */
   readonly onnxruntimePath?: string | undefined;
@@ -20,6 +20,10 @@ export interface EngineOptions {
 
 /** Throws UNSUPPORTED for an engine this machine or build does not have, USAGE for a name nobody knows. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
+  if (options.engine.startsWith(tapePrefix)) {
+    const { openTape } = await import("./tape.ts");
+    return openTape(options.engine.slice(tapePrefix.length));
+  }
   if (isRemote(options.engine)) {
     const { HttpEngine } = await import("./http.ts");
     return HttpEngine.open({ address: options.engine });
@@ -39,14 +43,17 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     default:
       throw new CoremlxError(
         "USAGE",
-        `Unknown engine "${options.engine}": use auto, coreml, portable or http://HOST:PORT`,
+        `Unknown engine "${options.engine}": use auto, coreml, portable, tape:FILE or http://HOST:PORT`,
       );
   }
 }
 
+/** What comes before the path of a tape. */
+export const tapePrefix = "tape:";
+
 /** An engine that knows models by name: there need not be a file. */
 export function hasOwnModels(engine: string): boolean {
-  return isRemote(engine);
+  return engine.startsWith(tapePrefix) || isRemote(engine);
 }
 
 function isRemote(engine: string): boolean {

@@ -58,7 +58,7 @@ export type SessionCompileOptions = Pick<
 >;
 
 export interface SessionOptions {
-  /** "auto" (default), "coreml" or "portable". */
+  /** "auto" (default), "coreml", "portable", "tape:FILE" or "http://HOST:PORT". */
   readonly engine?: string | undefined;
   readonly onnxruntimePath?: string | undefined;
   /** libcoremlx to use in place of the built-in one. On Linux it is a stand-in, for tests. */

@@ -4,11 +4,11 @@ import { basename, join, resolve } from "node:path";
 import { encodeFile } from "../../codecs/codec.ts";
 import { type JsonValue, toJsonValue } from "../../codecs/json-output.ts";
 import { CoremlxError } from "../../core/errors.ts";
-import type { FeatureDescription } from "../../core/model.ts";
 import type { FeatureValue, FeatureValues, SteppedValues } from "../../core/tensor.ts";
 import type { Prediction, SessionModel } from "../../runtime/session.ts";
 import { command, engineFlags, inputFlags } from "../command.ts";
 import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } from "../inputs.ts";
+import { addAll, type Run, runsOf } from "../input-runs.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
 import { formatMs, type Io, painter, plainLine, shellWord } from "../output.ts";
@@ -230,28 +230,6 @@ function checkDestination(flags: {
     throw new CoremlxError("USAGE", `Cannot write "${flags.output}": its ending names no format`, {
       hint: "Use .npz, .safetensors or .json",
     });
-  }
-}
-
-interface Run {
-  readonly file: string | undefined;
-  readonly specs: readonly string[];
-}
-
-/** One prediction for each FILE; one for all of them where each is NAME=FILE for an input of its own. */
-function runsOf(files: readonly string[], inputs: readonly FeatureDescription[]): readonly Run[] {
-  const names = files.map((file) => inputs.find(({ name }) => file.startsWith(`${name}=`))?.name);
-  const areParts = names.length > 1 && !names.includes(undefined) && new Set(names).size === names.length;
-  if (files.length === 0 || areParts) return [{ file: undefined, specs: files }];
-  return files.map((file) => ({ file, specs: [file] }));
-}
-
-function addAll(target: Map<string, FeatureValue>, values: FeatureValues): void {
-  for (const [name, value] of values) {
-    if (target.has(name)) {
-      throw new CoremlxError("BAD_INPUT", `Input "${name}" is given twice: by --input and by a file`);
-    }
-    target.set(name, value);
   }
 }
 

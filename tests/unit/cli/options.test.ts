@@ -1,9 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { command } from "../../../src/cli/command.ts";
+import { command, engineFlags } from "../../../src/cli/command.ts";
 import { parseCount, parseDuration, parseSize, readArguments } from "../../../src/cli/options.ts";
-import { engineFlags } from "../../../src/cli/command.ts";
 import { CoremlxError } from "../../../src/core/errors.ts";
 import { testIo } from "../../support/io.ts";
 import { tempFolder } from "../../support/temp.ts";

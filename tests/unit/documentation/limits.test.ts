@@ -3,11 +3,14 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { defaultLimits as codecLimits } from "../../../src/codecs/limits.ts";
 import { defaultLimits as formatLimits } from "../../../src/formats/limits.ts";
+import { defaultTapeLimits } from "../../../src/engines/tape/limits.ts";
 import { defaultServerLimits } from "../../../src/server/limits.ts";
 
 const page = readFileSync(resolve(import.meta.dir, "../../../docs/limits.md"), "utf8");
 
-const limits = [formatLimits, codecLimits, defaultServerLimits].flatMap((table) => Object.entries(table));
+const limits = [formatLimits, codecLimits, defaultTapeLimits, defaultServerLimits].flatMap((table) =>
+  Object.entries(table),
+);
 
 test.each(limits)("docs/limits.md states %s as it is", (name, value) => {
   const row = page.split("\n").find((line) => line.startsWith(`| \`${name}\` |`));

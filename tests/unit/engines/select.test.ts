@@ -42,6 +42,6 @@ test("a name that nobody knows is a mistake of usage", async () => {
   using folder = tempFolder();
   expect(await rejectionOf(openEngine({ engine: "coremll", cacheDir: folder.path }))).toMatchObject({
     code: "USAGE",
-    message: 'Unknown engine "coremll": use auto, coreml, portable or http://HOST:PORT',
+    message: 'Unknown engine "coremll": use auto, coreml, portable, tape:FILE or http://HOST:PORT',
   });
 });
