@@ -38,7 +38,9 @@ const tensors = Type.Array(
   }),
   { maxItems: maxTensors },
 );
-const serverSchema = Type.Object({ name: text, version: text, extensions: Type.Array(text) });
+/** What is printed as part of a line: nothing in it moves the cursor of a terminal. */
+const line = Type.String({ maxLength: 1_000, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" });
+const serverSchema = Type.Object({ name: line, version: line, extensions: Type.Array(text) });
 const modelSchema = Type.Object({ platform: text, inputs: tensors, outputs: tensors });
 const configSchema = Type.Object({
   input: Type.Optional(

@@ -7,6 +7,8 @@ import { defaultTapeLimits } from "./limits.ts";
 
 const { tapeRows: maxItems } = defaultTapeLimits;
 const text = Type.String({ maxLength: 65_536 });
+/** What is printed as part of a line: nothing in it moves the cursor of a terminal. */
+const line = Type.String({ maxLength: 1_000, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" });
 const index = Type.Integer({ minimum: 0, maximum: maxItems });
 const size = Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 });
 const shape = Type.Array(size, { maxItems: 32 });
@@ -113,15 +115,15 @@ const plan = Type.Object({
 
 const words = Type.Array(text, { maxItems: 1_000 });
 const host = Type.Object({
-  platform: text,
-  kernel: text,
-  arch: text,
-  system: Type.Optional(text),
-  osVersion: Type.Optional(text),
-  osBuild: Type.Optional(text),
-  model: Type.Optional(text),
-  cpu: text,
-  chip: Type.Optional(text),
+  platform: line,
+  kernel: line,
+  arch: line,
+  system: Type.Optional(line),
+  osVersion: Type.Optional(line),
+  osBuild: Type.Optional(line),
+  model: Type.Optional(line),
+  cpu: line,
+  chip: Type.Optional(line),
   cores: count,
   cpuCores: Type.Optional(count),
   coreLevels: Type.Array(Type.Object({ name: text, cores: count }), { maxItems: 100 }),
@@ -173,11 +175,11 @@ const values = Type.Array(
 
 const headSchema = Type.Object({
   recordedAt: Type.String({ pattern: "^\\d{4}-\\d\\d-\\d\\dT[0-9:.]{1,20}Z$" }),
-  tool: text,
+  tool: line,
   label: oneOf("Core ML", "stand-in", "portable", "remote"),
-  engine: Type.Object({ name: text, version: text }),
+  engine: Type.Object({ name: line, version: line }),
   model: Type.Object({
-    name: text,
+    name: line,
     digest: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
     description,
     metadata: Type.Object({ description: text, version: text, author: text, license: text }),
@@ -195,7 +197,7 @@ const headSchema = Type.Object({
     Type.Object({
       functionName: text,
       requested: device,
-      device: text,
+      device: line,
       compileMs: ms,
       loadMs: ms,
       failure: Type.Optional(failure),

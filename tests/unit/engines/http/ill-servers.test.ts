@@ -177,6 +177,14 @@ test("an answer without an end is refused while it comes", async () => {
   expect(sent).toBeLessThan(64);
 });
 
+test("a server whose name would write to a terminal is refused", async () => {
+  using painter = Bun.serve({ port: 0, fetch: () => Response.json({ ...server, name: "\u001b[2J" }) });
+  expect(await rejectionOf(HttpEngine.open({ address: painter.url.href }))).toMatchObject({
+    code: "NATIVE",
+    message: expect.stringContaining("/name"),
+  });
+});
+
 test("a server without binary tensors, and an address where nobody is, are refused", async () => {
   using plain = Bun.serve({ port: 0, fetch: () => Response.json({ ...server, extensions: [] }) });
   const { href } = plain.url;

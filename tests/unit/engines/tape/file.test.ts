@@ -230,6 +230,11 @@ describe("a tape is refused", () => {
     expect(error.message).toContain(reason);
   });
 
+  test("whose machine would write to a terminal", () => {
+    const forged = { ...tape, engine: { name: "coreml", version: "\u001b[2J" } };
+    expect(refusalOf(() => decodeTape(encodeTape(forged))).message).toContain("/engine/version");
+  });
+
   test("that unpacks to more than it says, before it is unpacked", () => {
     const bomb = encodeTapeContent({ byteLength: 2 }, new Uint8Array(2 ** 26));
     new DataView(bomb.buffer).setUint32(20, 1_000, true);
