@@ -180,9 +180,13 @@ function judgeMemory({ memory, configuration, elapsedMs }: Judged): SoakCriterio
       ...rate,
       status: isSteep ? "fail" : "pass",
       value: slope.estimate,
-      detail: `${slope.confidence * 100} % confidence: ${Math.round(slope.low)} to ${Math.round(slope.high)}`,
+      detail: `with ${slope.confidence * 100} % confidence ${megabytes(slope.low)} to ${megabytes(slope.high)} MB/h`,
     },
   ];
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
 }
 
 function judgeP99({ windows, models, configuration: { limits } }: Judged, index: number): SoakCriterion {
@@ -223,7 +227,8 @@ function judgeDrift({ models, configuration, elapsedMs }: Judged, index: number)
       return { ...row, status: "not measured", value: null, detail: tooShort(configuration) };
     }
     const hasDrifted = trend.change > limit && trend.pValue < significance;
-    const detail = `p = ${trend.pValue.toPrecision(2)} over ${trend.points} blocks`;
+    const chance = trend.pValue < 0.001 ? "p < 0.001" : `p = ${trend.pValue.toPrecision(2)}`;
+    const detail = `${chance} over ${trend.points} blocks`;
     return { ...row, status: hasDrifted ? "fail" : "pass", value: trend.change, detail };
   };
   return [judge("median drift", model?.medianDrift), judge("p99 drift", model?.p99Drift)];

@@ -176,6 +176,16 @@ describe("a verdict", () => {
     expect(judgeSoak({ ...withModel({ wrong: 1 }), isInterrupted: true }).outcome).toBe("interrupted");
   });
 
+  test("says how sure a slope and a drift are", () => {
+    const p99Drift = { points: 60, change: 0.3, pValue: 0 };
+    const details = judgeSoak(withModel({ p99Drift })).criteria.map(({ name, detail }) => [name, detail]);
+    expect(Object.fromEntries(details)).toMatchObject({
+      "memory slope": "with 95 % confidence 40.0 to 60.0 MB/h",
+      "median drift": "p = 0.50 over 60 blocks",
+      "p99 drift": "p < 0.001 over 60 blocks",
+    });
+  });
+
   test("counts faults that ended otherwise", () => {
     const faults = [{ kind: "cancel" as const, calls: 5, odd: 1, endings: { NATIVE: 1, answered: 4 } }];
     expect(namesOf({ ...passing, faults }, "fail")).toEqual(["faults with another ending"]);
