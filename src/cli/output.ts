@@ -1,6 +1,7 @@
 // The process as a command sees it: streams, environment, colours. stdout is for results, stderr for everything else.
 
 import { writeSync } from "node:fs";
+import { readBounded } from "../core/bytes.ts";
 import { CoremlxError, type ErrorCode, errnoOf, messageOf } from "../core/errors.ts";
 
 export interface Io {
@@ -67,7 +68,7 @@ function streamError(fd: number, error: unknown): CoremlxError {
 /** Bytes on stdin, up to its end. Throws INTERRUPTED when the signal aborts first, BAD_INPUT where there is no stdin. */
 export async function readAllStdin(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await unlessInterrupted(collect(Bun.stdin.stream()), signal);
+    return await unlessInterrupted(readBounded(Bun.stdin.stream(), maxStdinBytes, stdinTooLong), signal);
   } catch (error) {
     if (error instanceof CoremlxError) throw error;
     throw new CoremlxError("BAD_INPUT", `Cannot read the standard input: ${messageOf(error)}`, {
@@ -79,23 +80,8 @@ export async function readAllStdin(signal: AbortSignal): Promise<Uint8Array<Arra
 /** One array cannot hold more. */
 const maxStdinBytes = 2 ** 32;
 
-async function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let byteLength = 0;
-  for await (const chunk of stream) {
-    chunks.push(chunk);
-    byteLength += chunk.byteLength;
-    if (byteLength > maxStdinBytes) {
-      throw new CoremlxError("BAD_INPUT", `Cannot read the standard input: more than ${maxStdinBytes} bytes`);
-    }
-  }
-  const bytes = new Uint8Array(new ArrayBuffer(byteLength));
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
+function stdinTooLong(): CoremlxError {
+  return new CoremlxError("BAD_INPUT", `Cannot read the standard input: more than ${maxStdinBytes} bytes`);
 }
 
 /** The work's result; INTERRUPTED as soon as the signal aborts, whatever the work still does. */

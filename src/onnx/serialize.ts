@@ -4,6 +4,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { dirname, isAbsolute, relative, sep } from "node:path";
+import { joinBytes } from "../core/bytes.ts";
 import { CoremlxError } from "../core/errors.ts";
 import {
   GraphProtoSchema,
@@ -210,13 +211,7 @@ function layOut({ chunks, byteLength }: Encoded): Uint8Array<ArrayBuffer> {
       },
     );
   }
-  const bytes = new Uint8Array(new ArrayBuffer(byteLength));
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
+  return joinBytes(chunks);
 }
 
 /** `path` relative to `folder`, with forward slashes; undefined where it lies outside. */

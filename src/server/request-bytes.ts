@@ -1,5 +1,6 @@
 // A request's body in memory, never more of it than is allowed, however long it says it is or goes on.
 
+import { readBounded } from "../core/bytes.ts";
 import { CoremlxError } from "../core/errors.ts";
 import { decompress } from "./compression.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -26,8 +27,8 @@ export async function readBytes(
   );
   let bytes: Bytes;
   try {
-    const whole = length === null ? collect(request.body, maxBytes) : request.arrayBuffer();
-    bytes = new Uint8Array(await Promise.race([whole, late]));
+    const whole = length === null ? collect(request.body, maxBytes) : request.arrayBuffer().then(bytesOf);
+    bytes = await Promise.race([whole, late]);
   } catch (cause) {
     if (cause instanceof CoremlxError) throw cause;
     throw new CoremlxError("INTERRUPTED", "Cannot read the request: its body ended early", { cause });
@@ -38,23 +39,14 @@ export async function readBytes(
   return encoding === null ? bytes : decompress(bytes, encoding, maxBytes);
 }
 
+function bytesOf(buffer: ArrayBuffer): Bytes {
+  return new Uint8Array(buffer);
+}
+
 /** Of a body that does not say how long it is. */
-async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<ArrayBuffer> {
-  if (body === null) return new ArrayBuffer(0);
-  const chunks: Uint8Array[] = [];
-  let total = 0;
-  for await (const chunk of body) {
-    total += chunk.length;
-    if (total > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
-  }
-  const bytes = new Uint8Array(new ArrayBuffer(total));
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes.buffer;
+async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Bytes> {
+  if (body === null) return bytesOf(new ArrayBuffer(0));
+  return readBounded(body, maxBytes, () => tooLarge(maxBytes));
 }
 
 /** The rest of it is not read: the connection ends with the answer. */

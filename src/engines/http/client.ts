@@ -1,5 +1,6 @@
 // Calls to a server: each with a deadline and a bound on its answer, none of them redirected.
 
+import { readBounded } from "../../core/bytes.ts";
 import { CoremlxError, messageOf } from "../../core/errors.ts";
 import { badAnswer, failureOf } from "./failure.ts";
 
@@ -78,7 +79,7 @@ export class ProtocolClient {
         decompress: false,
         signal: ending.signal,
       });
-      const bytes = await readBounded(response, what, maxBytes);
+      const bytes = await readAnswer(response, what, maxBytes);
       if (!response.ok) {
         const retryAfter = response.headers.get("retry-after");
         throw failureOf(what, { status: response.status, body: bytes, retryAfter });
@@ -128,29 +129,14 @@ function expired(address: string, what: string, timeoutMs: number): CoremlxError
 }
 
 /** Stops as soon as there is more than anybody asked for, whatever the headers say. */
-async function readBounded(
+async function readAnswer(
   { body, headers }: Response,
   what: string,
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const tooLong = () => badAnswer(what, `it has more than ${maxBytes} bytes`);
   if (Number(headers.get("content-length") ?? 0) > maxBytes) throw tooLong();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  if (body !== null) {
-    for await (const chunk of body) {
-      length += chunk.byteLength;
-      if (length > maxBytes) throw tooLong();
-      chunks.push(chunk);
-    }
-  }
-  const bytes = new Uint8Array(new ArrayBuffer(length));
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
+  return body === null ? new Uint8Array(new ArrayBuffer(0)) : readBounded(body, maxBytes, tooLong);
 }
 
 function readLength({ headers }: Response, what: string): number | undefined {

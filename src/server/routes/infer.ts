@@ -1,5 +1,6 @@
 // Inference: the route that everything else is there for. What it does for each request is counted in microseconds.
 
+import { joinBytes } from "../../core/bytes.ts";
 import type { FeatureValues } from "../../core/tensor.ts";
 import type { ModelState, PredictionLease } from "../../runtime/session.ts";
 import { compress } from "../compression.ts";
@@ -124,7 +125,7 @@ function respond({ json, frames }: Answer, { http, held }: RespondOptions): Resp
     const parts = { signal: http.signal, onEnd: () => owned.dispose() };
     return new Response(streamParts([head, ...frames], parts), { headers });
   }
-  const body = joinBytes([head, ...frames], byteLength);
+  const body = joinBytes([head, ...frames]);
   return accepted === null ? new Response(body, { headers }) : respondCompressed(body, accepted, headers);
 }
 
@@ -132,16 +133,6 @@ function respond({ json, frames }: Answer, { http, held }: RespondOptions): Resp
 const streamedFromBytes = 4 * 2 ** 20;
 
 const encoder = new TextEncoder();
-
-function joinBytes(parts: readonly Uint8Array[], byteLength: number): Uint8Array<ArrayBuffer> {
-  const body = new Uint8Array(new ArrayBuffer(byteLength));
-  let at = 0;
-  for (const part of parts) {
-    body.set(part, at);
-    at += part.length;
-  }
-  return body;
-}
 
 async function respondCompressed(
   body: Uint8Array<ArrayBuffer>,
