@@ -2,6 +2,7 @@
 
 import { checkElementCount } from "../../codecs/allocate.ts";
 import { type Datatype, datatypeOf, dtypeOf } from "../../codecs/datatypes.ts";
+import { frameStrings } from "../../codecs/string-frames.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { CoremlxError } from "../../core/errors.ts";
 import { type FeatureDescription, pictureDType } from "../../core/model.ts";
@@ -78,21 +79,6 @@ function list(name: string, items: readonly (string | bigint)[]): WireTensor {
   if (typeof items[0] === "bigint") return numeric(name, tensorOf("int64", items.map(BigInt)));
   const bytes = frameStrings(items.map(String));
   return { name, datatype: "BYTES", shape: [items.length], bytes };
-}
-
-const encoder = new TextEncoder();
-
-function frameStrings(strings: readonly string[]): Uint8Array<ArrayBuffer> {
-  const encoded = strings.map((string) => encoder.encode(string));
-  const bytes = new Uint8Array(new ArrayBuffer(encoded.reduce((sum, { length }) => sum + 4 + length, 0)));
-  const view = new DataView(bytes.buffer);
-  let at = 0;
-  for (const string of encoded) {
-    view.setUint32(at, string.length, true);
-    bytes.set(string, at + 4);
-    at += 4 + string.length;
-  }
-  return bytes;
 }
 
 /** Throws NATIVE for an answer that is not what the model declares. */

@@ -4,6 +4,7 @@
 import { isFloat } from "../../core/dtype.ts";
 import { elementsOf, numbersOf, type Tensor } from "../../core/tensor.ts";
 import { datatypeOf } from "../../codecs/datatypes.ts";
+import { frameStrings } from "../../codecs/string-frames.ts";
 import { isStrings, type OutputTensor } from "./outputs.ts";
 
 export interface AnswerHead {
@@ -37,8 +38,6 @@ export function encodeAnswer(head: AnswerHead, tensors: readonly OutputTensor[])
   return { json, frames: binary };
 }
 
-const encoder = new TextEncoder();
-
 /** The bytes as the protocol has them: an array's own, strings with their lengths before them. */
 function frameOf({ content, isConstant }: OutputTensor): Uint8Array {
   if (!isStrings(content)) return content.bytes;
@@ -59,19 +58,6 @@ function remember<T>(
   const made = make(strings);
   known.set(strings, made);
   return made;
-}
-
-function frameStrings(content: readonly string[]): Uint8Array {
-  const encoded = content.map((text) => encoder.encode(text));
-  const frame = new Uint8Array(new ArrayBuffer(encoded.reduce((total, { length }) => total + 4 + length, 0)));
-  const view = new DataView(frame.buffer);
-  let at = 0;
-  for (const bytes of encoded) {
-    view.setUint32(at, bytes.length, true);
-    frame.set(bytes, at + 4);
-    at += 4 + bytes.length;
-  }
-  return frame;
 }
 
 function tensorText(tensor: OutputTensor, frame: Uint8Array | undefined): string {
