@@ -1,19 +1,22 @@
 // Element types, under their numpy names. Dense types fill whole bytes; packed ones exist only inside weights.
 
-export type DType =
-  | "bool"
-  | "int8"
-  | "int16"
-  | "int32"
-  | "int64"
-  | "uint8"
-  | "uint16"
-  | "uint32"
-  | "uint64"
-  | "float16"
-  | "bfloat16"
-  | "float32"
-  | "float64";
+export const dtypes = [
+  "bool",
+  "int8",
+  "int16",
+  "int32",
+  "int64",
+  "uint8",
+  "uint16",
+  "uint32",
+  "uint64",
+  "float16",
+  "bfloat16",
+  "float32",
+  "float64",
+] as const;
+
+export type DType = (typeof dtypes)[number];
 
 /** Sub-byte integers: element i occupies bits [i*n, i*n+n) of a stream whose bit 0 is the lowest bit of byte 0. */
 export type PackedDType = "int4" | "uint1" | "uint2" | "uint3" | "uint4" | "uint6";

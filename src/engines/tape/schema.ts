@@ -3,6 +3,7 @@
 
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { dtypes } from "../../core/dtype.ts";
 import { defaultTapeLimits } from "./limits.ts";
 
 const { tapeRows: maxItems } = defaultTapeLimits;
@@ -20,21 +21,7 @@ function oneOf<const T extends string>(...words: readonly T[]) {
   return Type.Union(words.map((word) => Type.Literal(word)));
 }
 
-const dtype = oneOf(
-  "bool",
-  "int8",
-  "int16",
-  "int32",
-  "int64",
-  "uint8",
-  "uint16",
-  "uint32",
-  "uint64",
-  "float16",
-  "bfloat16",
-  "float32",
-  "float64",
-);
+const dtype = oneOf(...dtypes);
 const element = oneOf("int64", "string");
 const range = Type.Object({ lower: size, upper: Type.Optional(size) });
 const constraint = Type.Union([
