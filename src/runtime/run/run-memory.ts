@@ -23,6 +23,17 @@ interface SharedBytes {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** Memory that native code is given. */
+interface Place {
+  readonly tensor: Tensor;
+  readonly address: number;
+}
+
+interface NamedPlace {
+  readonly name: string;
+  readonly place: Place;
+}
+
 interface PooledPlace {
   readonly name: string;
   readonly lease: OutputLease;
@@ -70,33 +81,13 @@ export class RunMemory implements Disposable {
 
   /** Places for the results whose shape is known before the run. */
   placeResults(plan: FeaturePlan, memory: ResultMemory): SharedTensor[] {
-    const shared: SharedTensor[] = [];
-    for (const { name, dtype, shape } of plan.results) {
-      if (shape === undefined) continue;
-      const byteLength = checkByteLength(dtype, shape, "hold a result");
-      if (memory === "owned" && byteLength >= stableByteLength) {
-        shared.push(this.#borrow(name, this.#own(name, { dtype, shape, byteLength })));
-      } else {
-        shared.push(share(name, this.#lendPlace(name, dtype, shape)));
-      }
-    }
-    return shared;
+    return this.#placesFor(plan, memory, 0).map(({ name, place }) => share(name, place));
   }
 
   /** The same for a run in this thread: of the large ones only, for small ones are copied in less time than places cost. */
   placeLargeResults(plan: FeaturePlan, memory: ResultMemory): ReadonlyMap<string, Tensor> {
-    const places = new Map<string, Tensor>();
-    for (const { name, dtype, shape } of plan.results) {
-      if (shape === undefined) continue;
-      const byteLength = checkByteLength(dtype, shape, "hold a result");
-      if (byteLength < stableByteLength) continue;
-      const isOwned = memory === "owned";
-      const place = isOwned
-        ? this.#own(name, { dtype, shape, byteLength })
-        : this.#lendPlace(name, dtype, shape).tensor;
-      places.set(name, place);
-    }
-    return places;
+    const places = this.#placesFor(plan, memory, stableByteLength);
+    return new Map(places.map(({ name, place }) => [name, place.tensor]));
   }
 
   /**
@@ -145,19 +136,23 @@ export class RunMemory implements Disposable {
     this.#others.length = 0;
   }
 
-  #own(
-    name: string,
-    { dtype, shape, byteLength }: Pick<Tensor, "dtype" | "shape"> & { readonly byteLength: number },
-  ): Tensor {
-    const tensor = { dtype, shape: [...shape], bytes: allocate(byteLength) };
-    this.#owned.set(name, tensor);
-    return tensor;
-  }
-
-  #lendPlace(name: string, dtype: DType, shape: readonly number[]): OutputLease {
-    const lease = this.#sources.outputStore.acquire(dtype, shape);
-    this.#places.push({ name, lease });
-    return lease;
+  #placesFor(plan: FeaturePlan, memory: ResultMemory, leastBytes: number): NamedPlace[] {
+    const places: NamedPlace[] = [];
+    for (const { name, dtype, shape } of plan.results) {
+      if (shape === undefined) continue;
+      const byteLength = checkByteLength(dtype, shape, "hold a result");
+      if (byteLength < leastBytes) continue;
+      if (memory === "owned" && byteLength >= stableByteLength) {
+        const tensor = { dtype, shape: [...shape], bytes: allocate(byteLength) };
+        this.#owned.set(name, tensor);
+        places.push({ name, place: this.#hold(name, tensor) });
+      } else {
+        const lease = this.#sources.outputStore.acquire(dtype, shape);
+        this.#places.push({ name, lease });
+        places.push({ name, place: lease });
+      }
+    }
+    return places;
   }
 
   #lend(dtype: DType, shape: readonly number[]): BufferLease {
@@ -173,11 +168,15 @@ export class RunMemory implements Disposable {
     return buffer;
   }
 
-  #borrow(name: string, { dtype, shape, bytes }: Tensor): SharedTensor {
-    // A shape of our own: the caller may change its array, and runs are compared by shape.
-    const tensor = { dtype, shape: [...shape], bytes };
+  #borrow(name: string, tensor: Tensor): SharedTensor {
+    return share(name, this.#hold(name, tensor));
+  }
+
+  /** Keeps alive what no pool has. */
+  #hold(name: string, { dtype, shape, bytes }: Tensor): Place {
     this.#others.push({ name, bytes });
-    return share(name, { tensor, address: addressOf(bytes) });
+    // A shape of our own: the caller may change its array, and runs are compared by shape.
+    return { tensor: { dtype, shape: [...shape], bytes }, address: addressOf(bytes) };
   }
 }
 
