@@ -1,11 +1,12 @@
 // A soak's model and session for tests: answers are twice the input, after a time and with the faults that a test gives.
 
 import { CoremlxError } from "../../src/core/errors.ts";
-import type { FunctionDescription, ModelDescription } from "../../src/core/model.ts";
+import type { FunctionDescription } from "../../src/core/model.ts";
 import { f32, type FeatureValues, isTensor, numbersOf } from "../../src/core/tensor.ts";
 import type { SoakAnswer, SoakModel, SoakSession } from "../../src/suites/soak.ts";
 import type { SoakConfiguration } from "../../src/suites/soak/schema.ts";
 import type { FakeClock } from "./fake-clock.ts";
+import { describeProgram } from "./program-description.ts";
 
 export interface Answering {
   readonly latencyMs: number;
@@ -35,15 +36,7 @@ const fn: FunctionDescription = {
   predictedFeatureName: undefined,
   predictedProbabilitiesName: undefined,
 };
-const description: ModelDescription = {
-  kind: "mlProgram",
-  specificationVersion: 7,
-  functions: [fn],
-  defaultFunction: "main",
-  metadata: { description: "", version: "", author: "", license: "", userDefined: new Map() },
-  isUpdatable: false,
-  classLabels: undefined,
-};
+const description = describeProgram(fn);
 
 export class FakeSoakModel implements SoakModel {
   readonly description = description;

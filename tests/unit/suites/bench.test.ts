@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { CoremlxError } from "../../../src/core/errors.ts";
-import type { FunctionDescription, ModelDescription } from "../../../src/core/model.ts";
+import type { FunctionDescription } from "../../../src/core/model.ts";
 import type { FeatureValues } from "../../../src/core/tensor.ts";
 import { describeHost } from "../../../src/engines/device.ts";
 import { rangeFor } from "../../../src/runtime/pool/instance-range.ts";
@@ -21,6 +21,7 @@ import type { Load } from "../../../src/suites/workload.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
 import { digitsPackage } from "../../support/digits.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { describeProgram } from "../../support/program-description.ts";
 
 const fn: FunctionDescription = {
   name: "main",
@@ -44,15 +45,7 @@ const fn: FunctionDescription = {
   predictedFeatureName: undefined,
   predictedProbabilitiesName: undefined,
 };
-const description: ModelDescription = {
-  kind: "mlProgram",
-  specificationVersion: 7,
-  functions: [fn],
-  defaultFunction: "main",
-  metadata: { description: "", version: "", author: "", license: "", userDefined: new Map() },
-  isUpdatable: false,
-  classLabels: undefined,
-};
+const description = describeProgram(fn);
 
 /** A model that takes as long as `durationOf` says, or throws what it throws; each call has an instance to itself. */
 class FakeModel implements BenchModel {
