@@ -1,9 +1,10 @@
 // The result of a bench as a person reads it: what ran where, the cold start, the steady state, the cost.
 
 import { basename } from "node:path";
+import { formatBytes, formatCount, formatLatency, formatMs, formatRate } from "../core/quantity.ts";
 import type { BenchProgress } from "../suites/bench.ts";
 import type { BenchResult, LatencySummary, PlanSummary, SteadyResult } from "../suites/schemas.ts";
-import { formatBytes, formatMs, type Paint, plainLine, table } from "./output.ts";
+import { type Paint, plainLine, table } from "./output.ts";
 
 export interface BenchStyle {
   readonly paint: Paint;
@@ -71,22 +72,6 @@ export function formatProgress(progress: BenchProgress): string {
       ].join(" · ");
     }
   }
-}
-
-/** Three digits, in the unit that suits. */
-export function formatLatency(ms: number): string {
-  const rounded = Number(ms.toPrecision(3));
-  const [value, unit] =
-    rounded >= 1_000 ? [rounded / 1_000, "s"] : rounded >= 1 ? [rounded, "ms"] : [rounded * 1_000, "µs"];
-  return `${Number(value.toPrecision(3))} ${unit}`;
-}
-
-export function formatCount(count: number): string {
-  return count.toLocaleString("en-US");
-}
-
-export function formatRate(rate: number): string {
-  return rate >= 100 ? formatCount(Math.round(rate)) : rate.toPrecision(3);
 }
 
 function describePlanned({ dispatch, operations, devices }: PlanSummary): string {

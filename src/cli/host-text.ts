@@ -1,7 +1,7 @@
 // A machine as a person reads it.
 
 import type { HostCondition, HostProfile } from "../runtime/session.ts";
-import { formatBytes } from "./output.ts";
+import { formatBytes } from "../core/quantity.ts";
 
 /** Rows of a name and what there is to say; what nobody knows has no row. */
 export function hostRows(host: HostProfile, condition: HostCondition): string[][] {

@@ -1,10 +1,18 @@
 // A soak as a person reads it: one line while it runs, one for each window, and the verdict with its reasons.
 
 import { basename } from "node:path";
+import {
+  formatBytes,
+  formatCount,
+  formatLatency,
+  formatRate,
+  formatShare,
+  formatSignedBytes,
+  formatTime,
+} from "../core/quantity.ts";
 import type { SoakProgress } from "../suites/soak.ts";
 import type { SoakCriterion, SoakResult, SoakWindow } from "../suites/soak/schema.ts";
-import { formatCount, formatLatency, formatRate } from "./bench-text.ts";
-import { formatBytes, type Paint, plainLine, table } from "./output.ts";
+import { type Paint, plainLine, table } from "./output.ts";
 
 /** For a terminal, while it runs. */
 export function formatSoakProgress(progress: SoakProgress): string {
@@ -17,7 +25,7 @@ export function formatSoakProgress(progress: SoakProgress): string {
       return "warming up …";
     case "measured": {
       const { share, elapsedMs, completed, failed, wrong, ratePerSecond, slopeBytesPerHour } = progress;
-      const slope = slopeBytesPerHour === undefined ? "" : ` (${formatSigned(slopeBytesPerHour)}/h)`;
+      const slope = slopeBytesPerHour === undefined ? "" : ` (${formatSignedBytes(slopeBytesPerHour)}/h)`;
       const busy = progress.pools.reduce((sum, pool) => sum + pool.busy, 0);
       const alive = progress.pools.reduce((sum, pool) => sum + pool.alive, 0);
       const broken = progress.pools.filter(({ breaker }) => breaker !== "closed");
@@ -196,10 +204,10 @@ function describeMemory({
     ...(startBytes === null ? [] : [`${formatBytes(startBytes)} at the start`]),
     ...(endBytes === null ? [] : [`${formatBytes(endBytes)} at the end`]),
     `peak ${formatBytes(peakBytes)}`,
-    growthBytes === null ? "growth not measured" : `growth ${formatSigned(growthBytes)}`,
+    growthBytes === null ? "growth not measured" : `growth ${formatSignedBytes(growthBytes)}`,
     slope === null
       ? "slope not measured"
-      : `slope ${formatSigned(slope.estimate)}/h (95 %: ${formatSigned(slope.low)} to ${formatSigned(slope.high)})`,
+      : `slope ${formatSignedBytes(slope.estimate)}/h (95 %: ${formatSignedBytes(slope.low)} to ${formatSignedBytes(slope.high)})`,
   ].join(" · ");
 }
 
@@ -217,31 +225,12 @@ function formatValue({ unit }: SoakCriterion, value: number): string {
     case "ms":
       return formatLatency(value);
     case "bytes":
-      return formatSigned(value);
+      return formatSignedBytes(value);
     case "bytes/hour":
-      return `${formatSigned(value)}/h`;
+      return `${formatSignedBytes(value)}/h`;
     case "share":
       return formatShare(value);
     default:
       return formatCount(value);
   }
-}
-
-/** Enough digits that 99.99 % is not 100 %. */
-function formatShare(share: number): string {
-  return `${Number((share * 100).toPrecision(6))} %`;
-}
-
-function formatSigned(bytes: number): string {
-  return `${bytes < 0 ? "-" : "+"}${formatBytes(Math.abs(bytes))}`;
-}
-
-/** 1 h 05 min, 5 min 30 s, 2.5 s */
-function formatTime(ms: number): string {
-  const seconds = Math.floor(ms / 1_000);
-  const [hours, minutes] = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60];
-  const two = (value: number) => String(value).padStart(2, "0");
-  if (hours > 0) return `${hours} h ${two(minutes)} min`;
-  if (minutes > 0) return `${minutes} min ${two(seconds % 60)} s`;
-  return `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -2,6 +2,7 @@
 
 import { basename } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
+import { formatBytes } from "../../core/quantity.ts";
 import { suggest } from "../../core/suggest.ts";
 import { type AppleCache, findAppleCache, pruneAppleCache } from "../../runtime/apple-cache.ts";
 import {
@@ -16,7 +17,7 @@ import {
 } from "../../runtime/compile-cache.ts";
 import { command, engineFlags } from "../command.ts";
 import { parseSize } from "../options.ts";
-import { formatBytes, painter, type Paint, plainLine, Reported, table } from "../output.ts";
+import { painter, type Paint, plainLine, Reported, table } from "../output.ts";
 import { cacheDirOf } from "../session.ts";
 
 const actions = ["list", "verify", "prune"];

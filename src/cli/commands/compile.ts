@@ -1,10 +1,11 @@
 // coremlx compile: makes the next start of a model warm.
 
+import { formatBytes, formatMs } from "../../core/quantity.ts";
 import { resolve } from "node:path";
 import { compileModel, type CompileResult } from "../../runtime/compile.ts";
 import { command, engineFlags } from "../command.ts";
 import { parseSize } from "../options.ts";
-import { formatBytes, formatMs, plainLine } from "../output.ts";
+import { plainLine } from "../output.ts";
 import { findModel } from "../paths.ts";
 import { cacheDirOf, progress } from "../session.ts";
 

@@ -2,9 +2,10 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
+import { formatBytes } from "../../core/quantity.ts";
 import { exportOnnx } from "../../runtime/export.ts";
 import { command, engineFlags } from "../command.ts";
-import { formatBytes, plainLine, shellWord } from "../output.ts";
+import { plainLine, shellWord } from "../output.ts";
 import { findModel } from "../paths.ts";
 import { writeOutputFile } from "../results.ts";
 

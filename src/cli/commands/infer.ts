@@ -4,6 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { encodeFile } from "../../codecs/codec.ts";
 import { type JsonValue, toJsonValue } from "../../codecs/json-output.ts";
 import { CoremlxError } from "../../core/errors.ts";
+import { formatMs } from "../../core/quantity.ts";
 import type { FeatureValue, FeatureValues, SteppedValues } from "../../core/tensor.ts";
 import type { Prediction, SessionModel } from "../../runtime/session.ts";
 import { command, engineFlags, inputFlags } from "../command.ts";
@@ -11,7 +12,7 @@ import { fillMissing, type InputOptions, readInputs, readStdinOnce, stemOf } fro
 import { addAll, type Run, runsOf } from "../input-runs.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
-import { formatMs, type Io, painter, plainLine, shellWord } from "../output.ts";
+import { type Io, painter, plainLine, shellWord } from "../output.ts";
 import { refuseModelAmongFiles } from "../paths.ts";
 import {
   safeName,

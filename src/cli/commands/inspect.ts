@@ -1,21 +1,13 @@
 // coremlx inspect: what a model takes, gives, remembers and is made of, and which engine can run it.
 
+import { formatBytes } from "../../core/quantity.ts";
 import { resolve } from "node:path";
 import type { FeatureDescription, FunctionDescription } from "../../core/model.ts";
 import { describeType } from "../../codecs/convert.ts";
 import { type InspectOptions, type Inspection, inspectModel } from "../../runtime/inspect.ts";
 import type { DeviceRequest } from "../../engines/engine.ts";
 import { command, engineFlags } from "../command.ts";
-import {
-  formatBytes,
-  type Io,
-  type Paint,
-  painter,
-  plain,
-  plainLine,
-  table,
-  unlessInterrupted,
-} from "../output.ts";
+import { type Io, type Paint, painter, plain, plainLine, table, unlessInterrupted } from "../output.ts";
 import { findModel } from "../paths.ts";
 import { describePlan } from "../plan-text.ts";
 import { cacheDirOf, type SessionFlags } from "../session.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { formatBench, formatLatency, formatProgress } from "../../../src/cli/bench-text.ts";
+import { formatBench, formatProgress } from "../../../src/cli/bench-text.ts";
 import type { Io } from "../../../src/cli/output.ts";
 import { runProgram } from "../../../src/cli/program.ts";
 import type { BenchResult } from "../../../src/suites/schemas.ts";
@@ -137,19 +137,6 @@ describe("a bench on paper", () => {
     expect(early).toContain(
       "cold start  open 12 ms · compile 145 ms · load 200 ms · first prediction not reached",
     );
-  });
-
-  test.each([
-    [0.0000654, "0.0654 µs"],
-    [0.0653, "65.3 µs"],
-    [0.9999, "1 ms"],
-    [999.9, "1 s"],
-    [1.2345, "1.23 ms"],
-    [999.4, "999 ms"],
-    [1_000, "1 s"],
-    [62_345, "62.3 s"],
-  ])("%p ms is %p", (ms, text) => {
-    expect(formatLatency(ms)).toBe(text);
   });
 });
 

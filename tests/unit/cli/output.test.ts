@@ -10,16 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { createLogger } from "../../../src/cli/logger.ts";
-import {
-  BrokenPipe,
-  formatBytes,
-  formatMs,
-  painter,
-  plain,
-  plainLine,
-  table,
-  writeAll,
-} from "../../../src/cli/output.ts";
+import { BrokenPipe, painter, plain, plainLine, table, writeAll } from "../../../src/cli/output.ts";
 import { writeFileWhole } from "../../../src/native/write-file.ts";
 import { safeName, summarizeOutputs, uniqueName, writeOutputFolder } from "../../../src/cli/results.ts";
 import { f32, type FeatureValue, tensorOf } from "../../../src/core/tensor.ts";
@@ -57,17 +48,6 @@ describe("text for a terminal", () => {
         { right: [1] },
       ),
     ).toBe("é      1\nlong  22");
-  });
-
-  test("numbers carry their unit", () => {
-    expect([0, 999, 1500, 123_456_789, 5e15].map(formatBytes)).toEqual([
-      "0 B",
-      "999 B",
-      "1.5 kB",
-      "123 MB",
-      "5000 TB",
-    ]);
-    expect([0.0214, 1.26, 12.3, 61_500].map(formatMs)).toEqual(["21 µs", "1.3 ms", "12 ms", "61.5 s"]);
   });
 });
 
