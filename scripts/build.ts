@@ -1,6 +1,6 @@
 // Builds the executable: dist/coremlx for this machine, or `--target linux-x64|linux-arm64|darwin-arm64`.
 // ONNX Runtime goes in compressed, and on a Mac libcoremlx; two small modules of src/ are replaced by ones that know where
-// they lie, a third by the server's finished pages. A release embeds libraries that it has signed: --onnxruntime FILE,
+// they lie, two more by the finished pages of the server and the finished script and style of reports. A release embeds libraries that it has signed: --onnxruntime FILE,
 // --coreml FILE.
 
 import { createHash } from "node:crypto";
@@ -9,6 +9,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { constants, zstdCompressSync } from "node:zlib";
 import { type BunPlugin, Glob } from "bun";
+import { type Assets, readAssets } from "../src/report/assets.ts";
 import { type Pages, readPages } from "../src/server/ui/pages.ts";
 import { bundledPackages } from "./bundled-packages.ts";
 import { checkMachO, type MachOSignature } from "./macho.ts";
@@ -70,7 +71,7 @@ export async function buildExecutable(options: BuildOptions): Promise<BuildResul
   const names = new Set(entries.map((entry) => basename(entry)));
   if (names.size < entries.length) throw new Error(`Cannot build: two of ${entries.join(", ")} share a name`);
   const { runtime } = targets[options.target];
-  const pages = await readPages(); // not from within the other build, which would wait for this one for ever
+  const [pages, assets] = await Promise.all([readPages(), readAssets()]); // not from within the other build, which would wait for this one for ever
   mkdirSync(resolve(options.outfile, ".."), { recursive: true });
   await Bun.build({
     entrypoints: entries,
@@ -90,7 +91,7 @@ export async function buildExecutable(options: BuildOptions): Promise<BuildResul
       autoloadTsconfig: false,
       autoloadPackageJson: false,
     },
-    plugins: [replaceModules(options, pages)],
+    plugins: [replaceModules(options, { pages, assets })],
   });
   const { size } = statSync(options.outfile);
   if (size > mostBytes) throw new Error(`${options.outfile} has ${size} bytes, more than ${mostBytes}`);
@@ -114,7 +115,12 @@ function findMissingEntries(executable: string, [, ...others]: readonly string[]
   return others.filter((entry) => !bytes.includes(`/$bunfs/root/${basename(entry, ".ts")}.js`));
 }
 
-function replaceModules(options: BuildOptions, pages: Pages): BunPlugin {
+interface Ready {
+  readonly pages: Pages;
+  readonly assets: Assets;
+}
+
+function replaceModules(options: BuildOptions, { pages, assets }: Ready): BunPlugin {
   return {
     name: "coremlx-build-facts",
     setup(build) {
@@ -128,6 +134,10 @@ function replaceModules(options: BuildOptions, pages: Pages): BunPlugin {
       }));
       build.onLoad({ filter: /\/src\/server\/ui\/pages\.ts$/ }, () => ({
         contents: `const pages = ${JSON.stringify(pages)};\nexport const readPages = async () => pages;\n`,
+        loader: "ts",
+      }));
+      build.onLoad({ filter: /\/src\/report\/assets\.ts$/ }, () => ({
+        contents: `const assets = ${JSON.stringify(assets)};\nexport const readAssets = async () => assets;\n`,
         loader: "ts",
       }));
     },

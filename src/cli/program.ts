@@ -37,6 +37,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "Record a model's answers and times on this machine as a tape",
     load: async () => (await import("./commands/record.ts")).record,
   },
+  report: {
+    description: "Make a page, Markdown or charts from a result file",
+    load: async () => (await import("./commands/report.ts")).report,
+  },
   schema: {
     description: "Print the JSON Schema of a result",
     load: async () => (await import("./commands/schema.ts")).schema,

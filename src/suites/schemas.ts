@@ -242,19 +242,32 @@ export function jsonSchema(name: ResultName): Readonly<Record<string, unknown>> 
   };
 }
 
-const checkers = {
-  bench: once(() => TypeCompiler.Compile(benchResult)),
-  soak: once(() => TypeCompiler.Compile(soakResult)),
-};
+export type Results = { readonly [Name in ResultName]: Static<(typeof resultSchemas)[Name]> };
 
-/** Throws BAD_INPUT that names the first place where a file is no result of this kind. */
-export function parseBenchResult(value: unknown, source: string): BenchResult {
-  return parseAs(checkers.bench(), value, { source, name: "bench" });
+/** Throws BAD_INPUT that names the first place where a value is no result of this kind. */
+export function parseResult<Name extends ResultName>(
+  name: Name,
+  value: unknown,
+  source: string,
+): Results[Name] {
+  return parseAs(checkerOf(name), value, { source, name }) as Results[Name]; // as its schema says
 }
 
-/** As parseBenchResult. */
+export function parseBenchResult(value: unknown, source: string): BenchResult {
+  return parseResult("bench", value, source);
+}
+
 export function parseSoakResult(value: unknown, source: string): SoakResult {
-  return parseAs(checkers.soak(), value, { source, name: "soak" });
+  return parseResult("soak", value, source);
+}
+
+/** Compiling a checker takes milliseconds: not before somebody needs it, and not twice. */
+const checkers = new Map<ResultName, TypeCheck<TSchema>>();
+
+function checkerOf(name: ResultName): TypeCheck<TSchema> {
+  const checker = checkers.get(name) ?? TypeCompiler.Compile<TSchema>(resultSchemas[name]);
+  checkers.set(name, checker);
+  return checker;
 }
 
 function parseAs<T extends TSchema>(
@@ -273,10 +286,4 @@ function parseAs<T extends TSchema>(
       details: { source, path: first?.path },
     },
   );
-}
-
-/** Compiling a checker takes milliseconds: not before somebody needs it, and not twice. */
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
-  return () => (made ??= { value: make() }).value;
 }

@@ -4,12 +4,13 @@ import { resolve } from "node:path";
 import { defaultLimits as codecLimits } from "../../../src/codecs/limits.ts";
 import { defaultLimits as formatLimits } from "../../../src/formats/limits.ts";
 import { defaultTapeLimits } from "../../../src/engines/tape/limits.ts";
+import * as reportLimits from "../../../src/report/limits.ts";
 import { defaultServerLimits } from "../../../src/server/limits.ts";
 
 const page = readFileSync(resolve(import.meta.dir, "../../../docs/limits.md"), "utf8");
 
-const limits = [formatLimits, codecLimits, defaultTapeLimits, defaultServerLimits].flatMap((table) =>
-  Object.entries(table),
+const limits = [formatLimits, codecLimits, defaultTapeLimits, reportLimits, defaultServerLimits].flatMap(
+  (table) => Object.entries(table),
 );
 
 test.each(limits)("docs/limits.md states %s as it is", (name, value) => {
