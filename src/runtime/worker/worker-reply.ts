@@ -1,5 +1,6 @@
 // The loop that a worker and a child process share: requests answered one after the other, in the order they came.
 
+import { Collection } from "./collection.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { Envelope, Reply, ReplyEnvelope } from "./protocol.ts";
 import { ModelService, toWireError } from "./service.ts";
@@ -10,18 +11,26 @@ import { ModelService, toWireError } from "./service.ts";
  */
 export function answerInTurn(post: (reply: Reply) => void, mailbox?: Mailbox): (envelope: Envelope) => void {
   const service = new ModelService();
+  const collection = new Collection();
   let turn: Promise<void> = Promise.resolve();
   return (envelope) => {
     turn = turn.then(async () => {
       mailbox?.takeMessage(); // not before its turn: while one waits here, the thread may not sleep
       post(await replyTo(service, envelope));
-      if (mailbox) answerRuns(service, mailbox, post);
+      if (mailbox) answerRuns({ service, mailbox, post, collection });
     });
   };
 }
 
+interface Turn {
+  readonly service: ModelService;
+  readonly mailbox: Mailbox;
+  readonly post: (reply: Reply) => void;
+  readonly collection: Collection;
+}
+
 /** Answers what comes through the mailbox, until a message waits. Blocks the thread. */
-function answerRuns(service: ModelService, mailbox: Mailbox, post: (reply: Reply) => void): void {
+function answerRuns({ service, mailbox, post, collection }: Turn): void {
   while (service.hasGraph) {
     const run = mailbox.takeRun();
     if (run === undefined) return;
@@ -32,6 +41,7 @@ function answerRuns(service: ModelService, mailbox: Mailbox, post: (reply: Reply
     } catch (error) {
       post({ id: run.id, ok: false, error: toWireError(error) });
     }
+    collection.countRun();
   }
 }
 

@@ -72,6 +72,11 @@ test("a worker answers messages and what waits in its mailbox, each once and in 
   expect(sum.bytes).toEqual(f32([2, 3, 4, 5, 6, 7], shape).bytes);
   expect(again.bytes).toEqual(sum.bytes);
   expect(mailbox.runMs(0)).toBeGreaterThan(0);
+  // Said at the end, for only who is still spoken of is kept: the worker knows nothing but the addresses of these two.
+  expect([left.bytes, right.bytes]).toEqual([
+    f32([1, 2, 3, 4, 5, 6], shape).bytes,
+    f32([1, 1, 1, 1, 1, 1], shape).bytes,
+  ]);
 });
 
 test("a run that cannot be repeated is answered with its error", async () => {
