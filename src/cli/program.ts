@@ -33,6 +33,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "Run models for as long as asked, check every answer, and give a verdict",
     load: async () => (await import("./commands/soak.ts")).soak,
   },
+  gate: {
+    description: "Judge by evidence whether a release may be deployed",
+    load: async () => (await import("./commands/gate.ts")).gate,
+  },
   record: {
     description: "Record a model's answers and times on this machine as a tape",
     load: async () => (await import("./commands/record.ts")).record,

@@ -13,11 +13,13 @@ import type { Report } from "./document.ts";
 import { maxResultBytes } from "./limits.ts";
 import { renderPage } from "./page.ts";
 import { describeBench } from "./pages/bench-page.ts";
+import { describeGate } from "./pages/gate-page.ts";
 import { describeSoak } from "./pages/soak-page.ts";
 
 const pages: { readonly [Name in ResultName]: (result: Results[Name]) => Report } = {
   bench: describeBench,
   soak: describeSoak,
+  gate: describeGate,
 };
 
 export interface ReadReport {

@@ -4,6 +4,9 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { CoremlxError } from "../core/errors.ts";
 import { count, environment, extent, interval, latency, load, ms, nullable, record } from "./schema-parts.ts";
+import { evidenceSchema } from "./gate/evidence-schema.ts";
+import { gateProfile } from "./gate/profile-schema.ts";
+import { type GateResult, gateResult } from "./gate/result-schema.ts";
 import { type SoakResult, soakResult } from "./soak/schema.ts";
 
 const configuration = Type.Object(
@@ -226,19 +229,27 @@ export type SteadyResult = Static<typeof steady>;
 export type BenchResult = Static<typeof benchResult>;
 
 /** By the name of the command that makes them. */
-export const resultSchemas = { bench: benchResult, soak: soakResult } as const;
+export const resultSchemas = { bench: benchResult, soak: soakResult, gate: gateResult } as const;
 export type ResultName = keyof typeof resultSchemas;
 
 export function isResultName(name: string): name is ResultName {
   return Object.hasOwn(resultSchemas, name);
 }
 
+/** What has a published form: results, and what a gate reads. */
+export const schemas = { ...resultSchemas, evidence: evidenceSchema, "gate-profile": gateProfile } as const;
+export type SchemaName = keyof typeof schemas;
+
+export function isSchemaName(name: string): name is SchemaName {
+  return Object.hasOwn(schemas, name);
+}
+
 /** A JSON Schema (2020-12) that stands on its own. */
-export function jsonSchema(name: ResultName): Readonly<Record<string, unknown>> {
+export function jsonSchema(name: SchemaName): Readonly<Record<string, unknown>> {
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     $id: `urn:coremlx:schema:${name}:1`,
-    ...resultSchemas[name],
+    ...schemas[name],
   };
 }
 
@@ -268,6 +279,10 @@ function checkerOf(name: ResultName): TypeCheck<TSchema> {
   const checker = checkers.get(name) ?? TypeCompiler.Compile<TSchema>(resultSchemas[name]);
   checkers.set(name, checker);
   return checker;
+}
+
+export function parseGateResult(value: unknown, source: string): GateResult {
+  return parseResult("gate", value, source);
 }
 
 function parseAs<T extends TSchema>(

@@ -2,7 +2,7 @@
 
 import { CoremlxError } from "../../core/errors.ts";
 import { suggest } from "../../core/suggest.ts";
-import { isResultName, jsonSchema, resultSchemas } from "../../suites/schemas.ts";
+import { isSchemaName, jsonSchema, schemas } from "../../suites/schemas.ts";
 import { command } from "../command.ts";
 
 export const schema = command({
@@ -10,16 +10,16 @@ export const schema = command({
   positionals: [
     {
       name: "NAME",
-      description: `what makes the result: ${Object.keys(resultSchemas).join(", ")}`,
+      description: `what it describes: ${Object.keys(schemas).join(", ")}`,
       isRequired: true,
     },
   ],
   flags: {},
   examples: ["coremlx schema bench", "coremlx schema soak > soak.schema.json"],
   async run({ flags, positionals: [name = ""], io }) {
-    if (!isResultName(name)) {
+    if (!isSchemaName(name)) {
       throw new CoremlxError("USAGE", `Unknown schema "${name}"`, {
-        hint: suggest(name, Object.keys(resultSchemas), "The schemas are"),
+        hint: suggest(name, Object.keys(schemas), "The schemas are"),
       });
     }
     io.stdout(`${JSON.stringify(jsonSchema(name), undefined, flags.json ? 0 : 2)}\n`);
