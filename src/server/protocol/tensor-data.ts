@@ -94,7 +94,7 @@ function readNumbers(
   const dtype = dtypeOf(datatype);
   const depth = Math.max(shape.length, 1);
   const { data } = content;
-  const isFlat = Array.isArray(data) && data.length === count && !Array.isArray(data[0]);
+  const isFlat = isList(data) && data.length === count && !Array.isArray(data[0]);
   // Nobody gets memory for a shape that the data do not fill.
   const given = isFlat ? count : countItems(data, depth);
   if (given !== count) throw wrongCount(input, count, given);
@@ -126,7 +126,7 @@ function wrongCount({ name, datatype, shape }: InputTensor, count: number, got: 
 }
 
 /** A flat list of numbers that the type holds. False: look closer. */
-function fillPlain(elements: NumericArray, data: readonly unknown[], isFloatType: boolean): boolean {
+function fillPlain(elements: NumericArray, data: ArrayLike<unknown>, isFloatType: boolean): boolean {
   if (data.length !== elements.length) return false;
   if (elements instanceof BigInt64Array || elements instanceof BigUint64Array) {
     for (let i = 0; i < data.length; i++) {
@@ -147,15 +147,19 @@ function fillPlain(elements: NumericArray, data: readonly unknown[], isFloatType
   return true;
 }
 
+/** As JSON.parse makes it, or of numbers alone. */
+function isList(data: unknown): data is readonly unknown[] | Float64Array {
+  return Array.isArray(data) || data instanceof Float64Array;
+}
+
 /** All items of nested lists, in order, no deeper than `depth`. */
 function visit(data: unknown, depth: number, take: (item: unknown) => void): void {
-  if (!Array.isArray(data)) {
+  if (!isList(data)) {
     take(data);
     return;
   }
   if (depth === 0) throw bad("its data are nested deeper than their shape");
-  const items: readonly unknown[] = data;
-  for (const item of items) visit(item, depth - 1, take);
+  for (const item of data) visit(item, depth - 1, take);
 }
 
 function numberFrom(item: unknown, datatype: NumericDatatype): number | bigint | undefined {

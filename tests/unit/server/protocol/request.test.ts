@@ -284,3 +284,14 @@ describe("the envelope", () => {
     ]);
   });
 });
+
+test("a long list of numbers in one input leaves what the others hold alone", () => {
+  const item = (name: string, data: string) =>
+    `{"name":"${name}","datatype":"INT32","shape":[1],"data":${data}}`;
+  const long = `[${Array.from({ length: 400 }, (_, i) => i).join(",")}]`;
+  const text = `{"inputs":[${[item("a", long), item("b", "[[0]]"), item("c", '["0"]'), item("d", "[0]"), item("e", "0")].join(",")}]}`;
+  const { inputs } = readInferRequest(bytesOf(text), { limits });
+  const data = inputs.map(({ content }) => (content.kind === "json" ? content.data : undefined));
+  const numbers = Float64Array.from({ length: 400 }, (_, i) => i);
+  expect(data).toEqual([numbers, [[0]], ["0"], new Float64Array(1), 0]);
+});
