@@ -29,12 +29,12 @@ const statuses = ({ lines }: GateResult) => Object.fromEntries(lines.map(({ id, 
 describe("gate", () => {
   test("without evidence is incomplete, ends with 3, and says what is missing", async () => {
     const result = await judge([], 3);
-    expect(result.verdict).toMatchObject({ outcome: "incomplete", failed: [], passed: 0, lines: 41 });
-    expect(result.verdict.incomplete).toHaveLength(41);
+    expect(result.verdict).toMatchObject({ outcome: "incomplete", failed: [], passed: 0, lines: 43 });
+    expect(result.verdict.incomplete).toHaveLength(43);
     const { code, stdout } = await run(["gate"], at);
     expect(code).toBe(3);
     expect(stdout).toStartWith(
-      "Gate D: ready to deploy?  INCOMPLETE\n0 of 41 lines pass · 41 lines not measured",
+      "Gate D: ready to deploy?  INCOMPLETE\n0 of 43 lines pass · 43 lines not measured",
     );
   });
 

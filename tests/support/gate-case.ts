@@ -33,10 +33,10 @@ export function greenEvidence(): readonly Synthetic[] {
     { name: "tests", source: "tests", machine, raw: junitXml },
     { name: "handles", source: "handles", machine, raw: handlesRaw(machine) },
   ]);
-  const macs: readonly Machine[] = ["m1", "m2", "m3"];
+  const machines: readonly Machine[] = ["linux", "m1", "m2", "m3"];
   return [
     ...onBoth,
-    ...macs.map(
+    ...machines.map(
       (machine): Synthetic => ({ name: "matrix", source: "matrix", machine, raw: matrixRaw(machine) }),
     ),
     { name: "crash-reports", source: "crash-reports", machine: "m2", raw: crashReportsRaw("m2") },

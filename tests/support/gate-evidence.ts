@@ -188,17 +188,37 @@ export function parityRaw(machine: Machine, environment = environmentOf(machine)
 
 export function matrixRaw(machine: Machine, environment = environmentOf(machine)) {
   const ane = {
-    model: { name: "FastViT T8 F16", digest: fastvit },
-    engine: engineOf(machine),
     device: "ane",
-    status: "pass",
-    speedUp: 2.9,
-    plannedShare: 0.8,
-    neuralEngineSignal: 0.4,
+    reason: null as string | null,
+    failed: 0,
     p99Ms: 17,
-    growthBytes: 5e6,
+    speedUp: { estimate: 2.9, low: 2.85, high: 2.95, confidence: 0.95 },
+    plannedDispatch: { count: 0.8, cost: 0.9 },
+    measuredDispatch: 0.4 as number | null,
   };
-  return { schemaVersion: 1, kind: "matrix", environment, rows: [ane] };
+  const { name, version } = engineOf(machine);
+  const model = {
+    id: "fastvit-t8-f16",
+    title: "FastViT T8 F16",
+    origin: "original",
+    digest: fastvit,
+    memory: { startBytes: 100e6, endBytes: 105e6, growthBytes: 5e6 },
+    cells: [ane],
+  };
+  return {
+    schemaVersion: 1,
+    kind: "matrix",
+    machines: [
+      {
+        source: { kind: "measured", name: "measured here" },
+        environment,
+        engine: { name, version },
+        models: [model],
+      },
+    ],
+    comparisons: [{ against: "baseline", file: `${machine}.json`, regressions: 0 }],
+    isInterrupted: false,
+  };
 }
 
 export const junitXml = `<?xml version="1.0" encoding="UTF-8"?>

@@ -137,6 +137,16 @@ const matrix: readonly Criterion[] = [
     isPerformance: true,
   },
   {
+    id: "no-regressions",
+    title: "Nothing is worse than in the baseline of the same machine",
+    source: "matrix",
+    metric: "regressions",
+    comparison: "==",
+    limit: 0,
+    unit: "figures",
+    places: [...anywhere],
+  },
+  {
     id: "parity",
     title: "Numeric parity is kept",
     source: "parity",

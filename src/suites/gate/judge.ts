@@ -126,7 +126,7 @@ function excuseOf({ envelope, findings, doubt }: Evidence, criterion: Criterion)
   // An hour that a clock calls 3,599.99 s is one.
   if (lasted >= minimumMs * 0.9999) return undefined;
   const minutes = (ms: number) => Number((ms / 60_000).toFixed(1));
-  return `${envelope.source} of ${minutes(lasted)} minutes, and it takes ${minutes(minimumMs)}`;
+  return `it lasted ${minutes(lasted)} minutes, and takes ${minutes(minimumMs)}`;
 }
 
 export function holds(value: number, comparison: Comparison, limit: number): boolean {

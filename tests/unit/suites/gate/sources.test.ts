@@ -9,6 +9,8 @@ import { sources } from "../../../../src/suites/gate/sources.ts";
 import { readBench } from "../../../../src/suites/gate/sources/bench.ts";
 import { readCrashReports, readHandles, readOutputs } from "../../../../src/suites/gate/sources/counts.ts";
 import { readCoverage } from "../../../../src/suites/gate/sources/coverage.ts";
+import { readMatrix } from "../../../../src/suites/gate/sources/matrix.ts";
+import { readParity } from "../../../../src/suites/gate/sources/parity.ts";
 import { readSanitizers } from "../../../../src/suites/gate/sources/sanitizers.ts";
 import { readSoak } from "../../../../src/suites/gate/sources/soak.ts";
 import { readTests } from "../../../../src/suites/gate/sources/tests.ts";
@@ -20,7 +22,9 @@ import {
   junitXml,
   lcovText,
   llvmText,
+  matrixRaw,
   outputsRaw,
+  parityRaw,
   sanitizerLog,
   soakRaw,
 } from "../../../support/gate-evidence.ts";
@@ -43,7 +47,7 @@ const messageOf = (read: () => unknown): string => {
 };
 
 test("every source offers the metrics that its table names", () => {
-  const raws: Partial<Record<(typeof sourceNames)[number], unknown>> = {
+  const raws: Record<(typeof sourceNames)[number], unknown> = {
     bench: benchRaw("linux"),
     soak: soakRaw("linux"),
     outputs: outputsRaw("linux"),
@@ -52,10 +56,11 @@ test("every source offers the metrics that its table names", () => {
     tests: junitXml,
     coverage: lcovText,
     sanitizers: sanitizerLog,
+    matrix: matrixRaw("m2"),
+    parity: parityRaw("linux"),
   };
-  for (const [name, raw] of Object.entries(raws)) {
-    const source = sourceNames.find((known) => known === name);
-    if (source === undefined) throw new Error(name);
+  for (const source of sourceNames) {
+    const raw = raws[source];
     const { read, metrics } = sources[source];
     const text = typeof raw === "string" ? raw : JSON.stringify(raw);
     expect(Object.keys(read(text, "a").measures)).toEqual(Object.keys(metrics));
@@ -165,6 +170,102 @@ describe("a bench", () => {
       "avoided-share": "no buffer was lent",
       "p99-ms": "no call was answered",
     });
+  });
+});
+
+describe("a matrix", () => {
+  const raw = matrixRaw("m2");
+  const [machine] = raw.machines;
+  const [model] = machine?.models ?? [];
+  const [ane] = model?.cells ?? [];
+  if (machine === undefined || model === undefined || ane === undefined) throw new Error("no cell");
+  const withCells = (...cells: readonly object[]) => ({
+    ...raw,
+    machines: [{ ...machine, models: [{ ...model, cells }] }],
+  });
+
+  test("has the figures of the Neural Engine, for one model", () => {
+    const figures = {
+      failed: 0,
+      regressions: 0,
+      "speed-up": 2.9,
+      "dispatch-share": 0.8,
+      "p99-ms": 17,
+      "growth-bytes": 5e6,
+    };
+    expect(figuresOf(readMatrix(raw, "a"), fastvit)).toEqual(figures);
+    expect(figuresOf(readMatrix(raw, "a"))).toEqual(figures);
+    const two = { ...raw, machines: [{ ...machine, models: [model, { ...model, digest: "other" }] }] };
+    expect(figuresOf(readMatrix(two, "a"), fastvit)).toEqual(figures);
+    expect(figuresOf(readMatrix(two, "a"))["speed-up"]).toBe(
+      "the matrix has several models, and the criterion names none",
+    );
+  });
+
+  test("says what was not measured", () => {
+    const none = { ...ane, device: "ane", reason: "there is no Neural Engine here" };
+    expect(figuresOf(readMatrix(withCells({ ...ane, device: "cpu" }, none), "a"))).toMatchObject({
+      failed: "FastViT T8 F16 on ane: there is no Neural Engine here",
+      "speed-up": "not measured in the matrix: there is no Neural Engine here",
+    });
+    expect(figuresOf(readMatrix(withCells(none), "a"))["failed"]).toBe("no cell was measured");
+    const bare = { ...raw, comparisons: [{ against: "other system", file: "b", regressions: 0 }] };
+    expect(figuresOf(readMatrix(bare, "a"))["regressions"]).toBe(
+      "there is no baseline of this chip, system and engine",
+    );
+    const blank = withCells({ ...ane, speedUp: null, p99Ms: null, plannedDispatch: null });
+    expect(figuresOf(readMatrix(blank, "a"))).toMatchObject({
+      "speed-up": "not measured in the matrix",
+      "p99-ms": "not measured in the matrix",
+      "dispatch-share": "not measured in the matrix",
+    });
+    const interrupted = figuresOf(readMatrix({ ...raw, isInterrupted: true }, "a"));
+    expect(new Set(Object.values(interrupted))).toEqual(new Set(["the matrix was interrupted"]));
+  });
+
+  test("needs no Neural Engine to pass on the portable engine", () => {
+    const linux = matrixRaw("linux");
+    const [own] = linux.machines;
+    const cells = [
+      { ...ane, device: "cpu" },
+      { ...ane, reason: "no such device" },
+    ];
+    const measured = { ...linux, machines: [{ ...own, models: [{ ...model, cells }] }] };
+    expect(figuresOf(readMatrix(measured, "a"))["failed"]).toBe(0);
+  });
+
+  test("from a tape says so, and one of several machines is none", () => {
+    const source = { kind: "tape", name: "a tape of Apple M4 Max, 25F71, 2026-11-20" };
+    const { engines } = readMatrix({ ...raw, machines: [{ ...machine, source }] }, "a");
+    expect(engines).toEqual([{ name: "tape", version: "Core ML 26.5", device: source.name }]);
+    expect(messageOf(() => readMatrix({ ...raw, machines: [machine, machine] }, "a"))).toBe(
+      "Cannot read a as evidence: it is of 2 machines",
+    );
+    expect(messageOf(() => readMatrix({}, "a"))).toStartWith("Cannot read a as a matrix result: /");
+  });
+});
+
+describe("parity", () => {
+  const raw = parityRaw("linux");
+  const [kept] = raw.verdict.criteria;
+  const withCriteria = (...criteria: readonly object[]) => ({ ...raw, verdict: { criteria } });
+  const failedOf = (value: unknown, digest?: string) => readParity(value, "a").measures["failed"]?.(digest);
+
+  test("counts the limits that were not kept", () => {
+    expect(failedOf(raw, fastvit)).toEqual({ value: 0, detail: "1 limits against saved outputs" });
+    const reference = { ...raw.subject, device: "cpu" };
+    expect(failedOf({ ...withCriteria(kept ?? {}, { ...kept, status: "fail" }), reference })).toEqual({
+      value: 1,
+      detail: "2 limits against portable cpu; range of y",
+    });
+  });
+
+  test("says what was not measured", () => {
+    expect(failedOf(withCriteria())).toBe("nothing was compared");
+    expect(failedOf(withCriteria({ ...kept, status: "not measured" }))).toBe("range of y was not measured");
+    expect(failedOf({ ...raw, subject: raw.reference })).toBe("nothing was predicted");
+    expect(failedOf(raw, "other")).toBe("the comparison is of another model");
+    expect(messageOf(() => readParity({}, "a"))).toStartWith("Cannot read a as a parity result: /");
   });
 });
 
@@ -325,7 +426,7 @@ test("nothing but findings or BAD_INPUT comes of any text, for any source", () =
     lcovText,
     llvmText,
     sanitizerLog,
-    ...[benchRaw, soakRaw, outputsRaw].map((make) => JSON.stringify(make("linux"))),
+    ...[benchRaw, soakRaw, outputsRaw, matrixRaw, parityRaw].map((make) => JSON.stringify(make("linux"))),
   ];
   const mutated = fc
     .tuple(fc.constantFrom(...texts), fc.nat(), fc.nat({ max: 40 }), fc.string({ maxLength: 8 }))
@@ -334,17 +435,13 @@ test("nothing but findings or BAD_INPUT comes of any text, for any source", () =
       return text.slice(0, start) + piece + text.slice(start + length);
     });
   fc.assert(
-    fc.property(
-      mutated,
-      fc.constantFrom(...sourceNames.filter((name) => name !== "matrix" && name !== "parity")),
-      (text, name) => {
-        try {
-          figuresOf(sources[name].read(text, "a"));
-        } catch (error) {
-          expect(error).toBeInstanceOf(CoremlxError);
-        }
-      },
-    ),
+    fc.property(mutated, fc.constantFrom(...sourceNames), (text, name) => {
+      try {
+        figuresOf(sources[name].read(text, "a"));
+      } catch (error) {
+        expect(error).toBeInstanceOf(CoremlxError);
+      }
+    }),
     { numRuns: 1_000, seed: 7 },
   );
 });
