@@ -16,7 +16,8 @@ const verdicts = {
 export function describeGate(result: GateResult): Report {
   const { profile, judgedAt, binaries, verdict, environment, signedOffBy } = result;
   const { tone, word, reason } = verdicts[verdict.outcome];
-  const open = result.lines.filter((line) => !isGreen(line));
+  const { lines } = result;
+  const open = lines.filter(({ status, waiver }) => status === "not measured" && waiver === null);
   const signed = signedOffBy === null ? "Not signed off" : `Signed off by ${signedOffBy}`;
   return {
     title: profile.title,
@@ -29,8 +30,27 @@ export function describeGate(result: GateResult): Report {
     warnings: findWarnings(result),
     sections: [
       { title: "At a glance", blocks: [{ kind: "facts", items: countLines(result) }] },
-      ...(open.length === 0 ? [] : [{ title: "Not green", blocks: [lineTable(open)] }]),
-      ...groupSections(result.lines.filter(isGreen)),
+      ...section(
+        "Failed",
+        measuredTable,
+        lines.filter(({ status, waiver }) => status === "fail" && waiver === null),
+      ),
+      ...section(
+        "Waived",
+        measuredTable,
+        lines.filter(({ waiver }) => waiver !== null),
+      ),
+      ...section(
+        "Not measured",
+        openTable,
+        open.filter(({ isRequired }) => isRequired),
+      ),
+      ...section("Pass", measuredTable, lines.filter(isGreen)),
+      ...section(
+        "Not measured, and not required",
+        openTable,
+        open.filter(({ isRequired }) => !isRequired),
+      ),
       evidenceSection(result.evidence),
       ...(result.refused.length === 0 ? [] : [refusedSection(result)]),
       { title: "Sign-off", blocks: [{ kind: "facts", items: signOff(result) }] },
@@ -71,29 +91,31 @@ function countLines({ lines, evidence }: GateResult) {
   ];
 }
 
-function groupSections(lines: readonly GateLine[]): Section[] {
-  return [...new Set(lines.map(({ group }) => group))].map((group) => ({
-    title: group,
-    blocks: [lineTable(lines.filter((line) => line.group === group))],
-  }));
+function section(
+  title: string,
+  draw: (lines: readonly GateLine[]) => Table,
+  lines: readonly GateLine[],
+): readonly Section[] {
+  return lines.length === 0 ? [] : [{ title: `${title} (${lines.length})`, blocks: [draw(lines)] }];
 }
 
-function lineTable(lines: readonly GateLine[]): Table {
+function measuredTable(lines: readonly GateLine[]): Table {
   return {
     kind: "table",
     columns: [
-      { title: "" },
-      { title: "Where" },
       { title: "What" },
+      { title: "Where" },
       { title: "Measured", isNumber: true },
       { title: "Must be", isNumber: true },
       { title: "How" },
     ],
     rows: lines.map((line) => [
-      statusCell(line),
+      titleOf(line),
       placeText(line.place),
-      line.model === null ? line.title : `${line.title} (${line.model.title})`,
-      line.value === null ? "" : formatFigure(line.value, line.unit),
+      {
+        text: line.value === null ? line.status : formatFigure(line.value, line.unit),
+        tone: tones[line.status],
+      },
       describeLimit(line),
       line.detail,
     ]),
@@ -102,9 +124,31 @@ function lineTable(lines: readonly GateLine[]): Table {
 
 const tones = { pass: "good", fail: "bad", "not measured": "doubt" } as const;
 
-function statusCell({ status, waiver }: GateLine): Cell {
-  if (waiver === null) return { text: status, tone: tones[status] };
-  return { text: `${status}, waived`, tone: "doubt" };
+/** A criterion is one row, wherever it is missing: a reader wants to know what has still to be done. */
+function openTable(lines: readonly GateLine[]): Table {
+  const criteria = [...new Set(lines.map(({ criterion }) => criterion))];
+  return {
+    kind: "table",
+    columns: [{ title: "What" }, { title: "Where" }, { title: "Must be", isNumber: true }, { title: "Why" }],
+    rows: criteria.flatMap((id) => {
+      const own = lines.filter(({ criterion }) => criterion === id);
+      const [first] = own;
+      if (first === undefined) return [];
+      const where: Cell = { text: own.map(({ place }) => placeText(place)).join(", "), tone: "doubt" };
+      return [
+        [
+          titleOf(first),
+          where,
+          describeLimit(first),
+          [...new Set(own.map(({ detail }) => detail))].join("; "),
+        ],
+      ];
+    }),
+  };
+}
+
+function titleOf({ title, model }: GateLine): string {
+  return model === null ? title : `${title} (${model.title})`;
 }
 
 function placeText(place: GateLine["place"]): string {
@@ -112,11 +156,11 @@ function placeText(place: GateLine["place"]): string {
     any: "anywhere",
     linux: "Linux",
     mac: "Mac",
-    m1: "Mac, M1",
-    m2: "Mac, M2",
-    m3: "Mac, M3",
-    m4: "Mac, M4",
-    m5: "Mac, M5",
+    m1: "M1",
+    m2: "M2",
+    m3: "M3",
+    m4: "M4",
+    m5: "M5",
   };
   return names[place];
 }
@@ -127,11 +171,13 @@ function evidenceSection(evidence: readonly AcceptedEvidence[]): Section {
   }
   const table: Table = {
     kind: "table",
-    columns: ["File", "Measured on", "Ended", "Executable", "Commit", "Raw data"].map((title) => ({ title })),
+    columns: ["File", "Measured on", "Ended, UTC", "Executable", "Commit", "Raw data"].map((title) => ({
+      title,
+    })),
     rows: evidence.map(({ file, machine, endedAt, binary, commit, rawSha256, origin }) => [
       `${file}${origin === "added" ? " (added)" : ""}`,
       machine,
-      formatMoment(endedAt),
+      endedAt.slice(0, 16).replace("T", " "),
       binary.slice(0, 12),
       commit?.slice(0, 12) ?? "from source",
       rawSha256.slice(0, 12),

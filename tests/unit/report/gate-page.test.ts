@@ -15,10 +15,13 @@ const waived: GateLine = { ...failed, id: "w@mac", waiver };
 
 describe("the page of a gate", () => {
   test("begins with the verdict, waivers, and what is not green", () => {
-    const result = gateResultOf([gateLine, failed, missing, waived], {
-      signedOffBy: "R. Manager",
-      waivers: [{ ...waiver, state: "in force" }],
-    });
+    const result = gateResultOf(
+      [gateLine, failed, missing, { ...missing, id: "n@m2", place: "m2" }, waived],
+      {
+        signedOffBy: "R. Manager",
+        waivers: [{ ...waiver, state: "in force" }],
+      },
+    );
     const report = describeGate(result);
     expect(report.title).toBe("Gate D: ready to deploy?");
     expect(report.subtitles[0]).toBe("Signed off by R. Manager · 24 November 2026, 12:00 UTC");
@@ -26,27 +29,37 @@ describe("the page of a gate", () => {
     expect(report.warnings).toEqual(["Waived: w, by Ann, until 2026-12-01 (in force): known"]);
     expect(report.sections.map(({ title }) => title)).toEqual([
       "At a glance",
-      "Not green",
-      "One hour",
+      "Failed (1)",
+      "Waived (1)",
+      "Not measured (2)",
+      "Pass (1)",
       "Evidence",
       "Sign-off",
     ]);
-    const [facts, open] = report.sections.map(({ blocks }) => blocks[0]);
+    const [facts, bad, excused, open, good] = report.sections.map(({ blocks }) => blocks[0]);
     expect(facts).toMatchObject({
       items: [
-        { name: "Pass", value: "1 of 4 lines" },
+        { name: "Pass", value: "1 of 5 lines" },
         { name: "Fail", value: "1 lines", tone: "bad" },
-        { name: "Not measured", value: "1 lines", tone: "doubt" },
+        { name: "Not measured", value: "2 lines", tone: "doubt" },
         { name: "Waived", value: "1 lines", tone: "doubt" },
         { name: "Evidence", value: "0 files" },
       ],
     });
+    const row = (tone: string, text: string, place: string) => [
+      gateLine.title,
+      place,
+      { text, tone },
+      "< 50.0 MB",
+      "fine",
+    ];
+    expect([bad, excused, good]).toMatchObject([
+      { rows: [row("bad", "60.0 MB", "Mac")] },
+      { rows: [row("bad", "60.0 MB", "Mac")] },
+      { rows: [row("good", "10.0 MB", "Linux")] },
+    ]);
     expect(open).toMatchObject({
-      rows: [
-        [{ text: "fail", tone: "bad" }, "Mac", gateLine.title, "60.0 MB", "< 50.0 MB", "fine"],
-        [{ text: "not measured", tone: "doubt" }, "Mac, M1", gateLine.title, "", "< 50.0 MB", "fine"],
-        [{ text: "fail, waived", tone: "doubt" }, "Mac", gateLine.title, "60.0 MB", "< 50.0 MB", "fine"],
-      ],
+      rows: [[gateLine.title, { text: "M1, M2", tone: "doubt" }, "< 50.0 MB", "fine"]],
     });
   });
 
@@ -65,23 +78,20 @@ describe("the page of a gate", () => {
       isSynthetic: true,
       rawSha256: "cd".repeat(32),
     };
-    const report = describeGate(gateResultOf([gateLine], { required: "linux", evidence: [evidence] }));
+    const report = describeGate(
+      gateResultOf([gateLine, { ...missing, isRequired: false }], {
+        required: "linux",
+        evidence: [evidence],
+      }),
+    );
     expect(report.verdict).toMatchObject({ tone: "good", word: "PASS" });
+    expect(report.sections.map(({ title }) => title)).toContain("Not measured, and not required (1)");
     expect(report.warnings).toEqual([
       "Only what Linux can measure was required: this is no verdict about a Mac",
       "1 of the evidence files were made up for a test",
     ]);
     expect(report.sections.find(({ title }) => title === "Evidence")?.blocks[0]).toMatchObject({
-      rows: [
-        [
-          "a (added)",
-          "Example CPU",
-          "24 November 2026, 09:00 UTC",
-          "abababababab",
-          "from source",
-          "cdcdcdcdcdcd",
-        ],
-      ],
+      rows: [["a (added)", "Example CPU", "2026-11-24 09:00", "abababababab", "from source", "cdcdcdcdcdcd"]],
     });
   });
 
