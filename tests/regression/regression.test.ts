@@ -103,7 +103,13 @@ describe("this machine, or the one whose matrix is named", () => {
     ({ id, origin }) => id === baseline.model.id && origin === "original",
   );
   const tool = raw?.machines[0]?.environment.tool;
-  const admitted = raw === undefined ? undefined : admit({ name: "matrix", source: "matrix", machine: "m2", raw }, { binary: { ...binary, version: tool?.version, commit: tool?.commit } });
+  const admitted =
+    raw === undefined
+      ? undefined
+      : admit(
+          { name: "matrix", source: "matrix", machine: "m2", raw },
+          { binary: { ...binary, version: tool?.version, commit: tool?.commit } },
+        );
   if (admitted !== undefined && isRefusal(admitted)) throw new Error(`${named}: ${admitted.reason}`);
   const lines = judge(admitted === undefined ? [] : [admitted], original?.digest ?? fastvit);
   for (const { title, status, detail } of lines) {
