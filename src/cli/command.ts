@@ -128,6 +128,12 @@ export const engineFlags = {
     default: "auto",
     description: "where it may run",
   },
+  precision: {
+    type: "enum",
+    options: ["float32", "model"],
+    description:
+      "portable engine: half precision in single precision (float32, its way), or in the types the model declares (model)",
+  },
   function: { type: "string", valueHint: "NAME", description: "function of a multifunction model" },
   onnxruntime: {
     type: "string",

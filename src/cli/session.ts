@@ -16,6 +16,7 @@ export interface SessionFlags {
   readonly coreml: string | undefined;
   readonly "cache-dir": string | undefined;
   readonly cache: boolean;
+  readonly precision?: "float32" | "model" | undefined;
 }
 
 /** Throws USAGE for an engine nobody knows, before anything is opened. */
@@ -35,6 +36,7 @@ export async function openCliSession(
     coremlPath: flags.coreml === undefined ? undefined : resolve(io.cwd, flags.coreml),
     cacheDir: cacheDirOf(flags["cache-dir"], io),
     cache: flags.cache,
+    precision: flags.precision,
     telemetry: telemetryOf(logger),
   });
 }

@@ -13,13 +13,29 @@ export interface EngineOptions {
   readonly coremlPath?: string | undefined;
   /** Where extracted libraries are kept. */
   readonly cacheDir: string;
+  /** Of the portable engine: asking another for it is refused. Default: float32. */
   readonly precision?: "float32" | "model" | undefined;
   /** false: nothing is looked for in the compile cache. Default true. */
   readonly cache?: boolean | undefined;
 }
 
-/** Throws UNSUPPORTED for an engine this machine or build does not have, USAGE for a name nobody knows. */
+/**
+ * Throws UNSUPPORTED for an engine this machine or build does not have, and for a precision where the engine has its own;
+ * USAGE for a name nobody knows.
+ */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const engine = await openNamed(options);
+  const { precision } = options;
+  if (precision === undefined || engine.name === "portable") return engine;
+  await engine[Symbol.asyncDispose]();
+  throw new CoremlxError(
+    "UNSUPPORTED",
+    `Cannot use precision "${precision}" with engine ${engine.name}: it computes as it does`,
+    { hint: "Leave --precision out, or use --engine portable", details: { engine: engine.name, precision } },
+  );
+}
+
+async function openNamed(options: EngineOptions): Promise<Engine> {
   if (options.engine.startsWith(tapePrefix)) {
     const { openTape } = await import("./tape.ts");
     return openTape(options.engine.slice(tapePrefix.length));

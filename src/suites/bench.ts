@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import { describeEnvironment, type Probe, systemProbe } from "./machine.ts";
 import type { ComputePlan } from "../engines/compute-plan.ts";
 import { type LiveFigures, Measurement } from "./measurement.ts";
+import type { Precision } from "./schema-parts.ts";
 import type { BenchResult, PlanSummary, SteadyResult } from "./schemas.ts";
 import { type Answer, type Extent, type Load, runWorkload } from "./workload.ts";
 
@@ -55,6 +56,8 @@ export interface BenchOptions {
   readonly instances?: LoadModelOptions["instances"];
   readonly inline?: LoadModelOptions["inline"];
   readonly isolation?: LoadModelOptions["isolation"];
+  /** What the session was opened with, for the record. */
+  readonly precision?: Precision | undefined;
   /** The values of every prediction, and where they come from. Default: seeded random ones. */
   readonly prepareInputs?: (model: BenchModel) => Promise<BenchInputs>;
   /** Ends the measurement; what was measured by then is the result. */
@@ -318,6 +321,7 @@ function describeConfiguration(options: BenchOptions, inputs: string): BenchResu
     isolation: options.isolation ?? "worker",
     threads: options.threads ?? null,
     requestedDevice: options.device ?? "auto",
+    ...(options.precision && { precision: options.precision }),
     inputs,
   };
 }

@@ -1,6 +1,6 @@
 // What result files have in common: numbers with units, the machine, the load.
 
-import { type TSchema, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { deviceSchema } from "./device-schema.ts";
 
 export const count = (description?: string) =>
@@ -23,6 +23,11 @@ export const latency = Type.Object(
   },
   record,
 );
+
+export const precision = Type.Union([Type.Literal("float32"), Type.Literal("model")], {
+  description: "of the portable engine, where it was asked for",
+});
+export type Precision = Static<typeof precision>;
 
 export const interval = Type.Object(
   {

@@ -3,7 +3,18 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { CoremlxError } from "../core/errors.ts";
-import { count, environment, extent, interval, latency, load, ms, nullable, record } from "./schema-parts.ts";
+import {
+  count,
+  environment,
+  extent,
+  interval,
+  latency,
+  load,
+  ms,
+  nullable,
+  precision,
+  record,
+} from "./schema-parts.ts";
 import { evidenceSchema } from "./gate/evidence-schema.ts";
 import { gateProfile } from "./gate/profile-schema.ts";
 import { type GateResult, gateResult } from "./gate/result-schema.ts";
@@ -26,6 +37,7 @@ const configuration = Type.Object(
     }),
     threads: nullable(count("for one prediction; null: the engine's choice")),
     requestedDevice: Type.String(),
+    precision: Type.Optional(precision),
     inputs: Type.String({ description: "where the values came from" }),
   },
   record,

@@ -66,6 +66,7 @@ export const bench = command({
       ...settings,
       functionName: flags.function,
       isolation: flags.isolation,
+      precision: flags.precision,
       device: flags.device,
       prepareInputs: (model) =>
         prepareInputs(model, {

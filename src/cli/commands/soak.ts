@@ -138,7 +138,7 @@ export const soak = command({
     const logger = createLogger(io, settings);
     io.holdExit();
     await using session = await openCliSession(
-      { ...settings, engine: configuration.requestedEngine },
+      { ...settings, engine: configuration.requestedEngine, precision: configuration.precision },
       io,
       logger,
     );
@@ -291,6 +291,7 @@ function readConfiguration(settings: Flags): SoakConfiguration {
     threads: settings.threads === undefined ? null : parseCount(settings.threads, "threads"),
     requestedDevice: settings.device,
     requestedEngine: settings.engine,
+    ...(settings.precision && { precision: settings.precision }),
     inputsPerModel,
     seed: parseCount(settings.seed, "seed", 0),
     tolerance: settings.tolerance === undefined ? null : readShare(settings.tolerance, "tolerance"),

@@ -10,6 +10,7 @@ import {
   load,
   ms,
   nullable,
+  precision,
   record,
 } from "../schema-parts.ts";
 
@@ -53,6 +54,7 @@ export const configuration = Type.Object(
     threads: nullable(count()),
     requestedDevice: oneOf(["auto", "cpu", "gpu", "ane", "all"]),
     requestedEngine: text(),
+    precision: Type.Optional(precision),
     inputsPerModel: count("different ones, random, from the seed"),
     seed: count(),
     tolerance: nullable(

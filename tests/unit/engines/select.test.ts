@@ -3,7 +3,10 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openEngine } from "../../../src/engines/select.ts";
+import { encodeTape } from "../../../src/engines/tape/file.ts";
 import { rejectionOf } from "../../support/codec-fixtures.ts";
+import { digitPicture, digitsPackage } from "../../support/digits.ts";
+import { recordOn } from "../../support/engines/recorded.ts";
 import { tempFolder } from "../../support/temp.ts";
 
 const isMac = process.platform === "darwin";
@@ -43,5 +46,20 @@ test("a name that nobody knows is a mistake of usage", async () => {
   expect(await rejectionOf(openEngine({ engine: "coremll", cacheDir: folder.path }))).toMatchObject({
     code: "USAGE",
     message: 'Unknown engine "coremll": use auto, coreml, portable, tape:FILE or http://HOST:PORT',
+  });
+});
+
+test("a precision is the portable engine's own: it takes one, another engine refuses it", async () => {
+  using folder = tempFolder();
+  await using portable = await openEngine({ engine: "portable", cacheDir: folder.path, precision: "model" });
+  expect(portable.name).toBe("portable");
+  const tape = join(folder.path, "digits.tape");
+  const steps = [new Map([["image", await digitPicture(7)]])];
+  await Bun.write(tape, encodeTape(await recordOn(portable, digitsPackage, [{ sequences: [{ steps }] }])));
+  const opening = openEngine({ engine: `tape:${tape}`, cacheDir: folder.path, precision: "float32" });
+  expect(await rejectionOf(opening)).toMatchObject({
+    code: "UNSUPPORTED",
+    message: 'Cannot use precision "float32" with engine tape: it computes as it does',
+    hint: "Leave --precision out, or use --engine portable",
   });
 });
