@@ -5,7 +5,7 @@ import type { FunctionDescription } from "../core/model.ts";
 import { type FeatureValues, type Tensor, zeros } from "../core/tensor.ts";
 import type { MilFunction } from "../formats/mil.ts";
 import { lower } from "../lowering/lower.ts";
-import type { Precision } from "../lowering/scope.ts";
+import { type Precision, precisionToRun } from "../lowering/scope.ts";
 import type { OnnxRuntime } from "../native/onnxruntime.ts";
 import { commonFolder, serializeModel } from "../onnx/serialize.ts";
 import type { GraphPorts, LoadedModel, PredictOptions, State } from "./engine.ts";
@@ -26,7 +26,7 @@ export function loadGraph(
   options: GraphOptions,
 ): GraphModel {
   const started = performance.now();
-  const { graph, ...ports } = lower(fn, { precision: options.precision });
+  const { graph, ...ports } = lower(fn, { precision: precisionToRun(options.precision) });
   const folder = commonFolder(graph);
   const { bytes } = serializeModel(graph, { external: folder === undefined ? undefined : { folder } });
   const compileMs = performance.now() - started;

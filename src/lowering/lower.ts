@@ -7,11 +7,11 @@ import { Graph } from "../onnx/graph.ts";
 import type { Shape, Value } from "../onnx/types.ts";
 import { isDense, type Lowering, Op } from "./op.ts";
 import { milOps } from "./registry.ts";
-import { declaredSizes, type Precision, Scope } from "./scope.ts";
+import { declaredSizes, type LoweringPrecision, Scope } from "./scope.ts";
 
 export interface LowerOptions {
   /** Default "float32". */
-  readonly precision?: Precision | undefined;
+  readonly precision?: LoweringPrecision | undefined;
 }
 
 /** An input or output of the graph and the feature it carries. */
@@ -52,6 +52,18 @@ export interface LoweredClassifier {
 
 /** Throws UNSUPPORTED naming every op without a lowering, with counts, before any work. */
 export function lower(fn: MilFunction, options: LowerOptions = {}): Lowered {
+  return lowerTapped(fn, [], options).lowered;
+}
+
+/**
+ * The same, with values from inside the program as further outputs of the graph, in the type they have there. What is
+ * constant, a sequence or within a nested block is left out. Throws as `lower` does.
+ */
+export function lowerTapped(
+  fn: MilFunction,
+  names: readonly string[],
+  options: LowerOptions = {},
+): { readonly lowered: Lowered; readonly taps: readonly Port[] } {
   refuseMissing(fn);
   const graph = new Graph();
   const scope = new Scope(graph, { opset: fn.opset, precision: options.precision ?? "float32", lowerBlock });
@@ -70,7 +82,23 @@ export function lower(fn: MilFunction, options: LowerOptions = {}): Lowered {
     .filter((name) => !hosted.has(name))
     .map((name) => defineOutput(scope, name, declaredOutput(fn.block, name)));
   const states = stateInputs.map((state) => finishState(scope, state));
-  return { graph, inputs, outputs, states, classifier: classifier && finishClassifier(graph, classifier) };
+  const lowered = {
+    graph,
+    inputs,
+    outputs,
+    states,
+    classifier: classifier && finishClassifier(graph, classifier),
+  };
+  return { lowered, taps: names.flatMap((name) => tap(scope, name)) };
+}
+
+function tap(scope: Scope, name: string): readonly Port[] {
+  const value = scope.value(name);
+  if (value === undefined || value.constant !== undefined || value.isSequence === true) return [];
+  const { dtype } = value;
+  if (dtype === "int4" || dtype === "uint4") return [];
+  const output = scope.graph.output(name, unclaimed(scope.graph, value));
+  return [{ feature: name, name: output.name, dtype, shape: output.shape }];
 }
 
 /** Lowers a block's ops into the scope's graph; gives the values of its outputs. */
@@ -156,8 +184,36 @@ function define(scope: Scope, op: Op, results: Value | readonly Value[]): void {
   op.outputs.forEach(({ name, type }, index) => {
     const value = values[index];
     if (value === undefined) return;
-    scope.define(name, type.kind === "tensor" ? scope.graph.claim(value, declaredSizes(type.shape)) : value);
+    if (type.kind !== "tensor") return scope.define(name, value);
+    const claimed = scope.graph.claim(value, declaredSizes(type.shape));
+    scope.define(name, movesOnly.has(op.type) ? claimed : round(scope, claimed, type.dtype));
   });
+}
+
+/** Their results hold what went in, which is rounded already. */
+const movesOnly = new Set([
+  "concat",
+  "expand_dims",
+  "gather",
+  "identity",
+  "max_pool",
+  "pad",
+  "relu",
+  "reshape",
+  "slice_by_index",
+  "slice_by_size",
+  "split",
+  "squeeze",
+  "stack",
+  "tile",
+  "transpose",
+]);
+
+/** To a narrower type that the program declares and the graph does not have, where that is asked for. */
+function round(scope: Scope, value: Value, declared: string): Value {
+  const isNarrow = declared === "float16" || declared === "bfloat16";
+  if (scope.precision !== "rounded" || !isNarrow || value.dtype !== "float32") return value;
+  return scope.graph.cast(scope.graph.cast(value, declared), "float32");
 }
 
 function resolve(scope: Scope, name: string): Value {

@@ -12,6 +12,18 @@ import { isDense } from "./op.ts";
 /** float32: half-precision arithmetic is done in single precision. model: in the types the program declares. */
 export type Precision = "float32" | "model";
 
+/**
+ * rounded: in single precision, with each result rounded to the type the program declares. That is what "model" means on a
+ * CPU: ONNX Runtime has few half-precision kernels there, and where one that it replaces follows another it leaves the
+ * rounding out.
+ */
+export type LoweringPrecision = Precision | "rounded";
+
+/** How a program is lowered that is to run here in the precision that a user asks for. */
+export function precisionToRun(precision: Precision | undefined): LoweringPrecision {
+  return precision === "model" ? "rounded" : "float32";
+}
+
 /** What `classify` leaves for the host to do. */
 export interface Classifier {
   readonly probabilities: Value;
@@ -22,7 +34,7 @@ export interface Classifier {
 
 export interface ScopeOptions {
   readonly opset: MilOpset;
-  readonly precision: Precision;
+  readonly precision: LoweringPrecision;
   /** How nested blocks are lowered: the driver gives it, so that control flow need not import the driver. */
   readonly lowerBlock: (scope: Scope, block: MilBlock) => readonly Value[];
 }
@@ -60,7 +72,7 @@ export class Scope {
   get opset(): MilOpset {
     return this.#shared.opset;
   }
-  get precision(): Precision {
+  get precision(): LoweringPrecision {
     return this.#shared.precision;
   }
   get classifier(): Classifier | undefined {
@@ -143,7 +155,7 @@ export class Scope {
 
   /** The element type a declared type has in the graph. */
   graphDType(dtype: DType): DType {
-    return this.precision === "float32" && (dtype === "float16" || dtype === "bfloat16") ? "float32" : dtype;
+    return this.precision !== "model" && (dtype === "float16" || dtype === "bfloat16") ? "float32" : dtype;
   }
 
   /** A graph value for a constant, in the graph's element type. */
@@ -158,7 +170,9 @@ export class Scope {
     }
     const value = this.graph.constant({ dtype, shape, bytes, source });
     const wide = this.graph.cast(value, this.graphDType(dtype));
-    return value.dtype === "float16" && wide.dtype === "float32" ? withoutOverflow(this.graph, wide) : wide;
+    return value.dtype === "float16" && this.precision === "float32"
+      ? withoutOverflow(this.graph, wide)
+      : wide;
   }
 }
 

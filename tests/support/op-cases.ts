@@ -14,7 +14,7 @@ import type {
   MilValue,
 } from "../../src/formats/mil.ts";
 import { lower, type Lowered } from "../../src/lowering/lower.ts";
-import type { Precision } from "../../src/lowering/scope.ts";
+import type { LoweringPrecision as Precision } from "../../src/lowering/scope.ts";
 import { serializeModel } from "../../src/onnx/serialize.ts";
 import { expectAllClose, type Tolerance, tolerances } from "./close.ts";
 import { portableRuntime } from "./portable.ts";

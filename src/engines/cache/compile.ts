@@ -9,7 +9,7 @@ import { elementCount } from "../../core/tensor.ts";
 import type { MilFunction } from "../../formats/mil.ts";
 import type { ModelBody } from "../../formats/model.ts";
 import { lower } from "../../lowering/lower.ts";
-import type { Precision } from "../../lowering/scope.ts";
+import { type Precision, precisionToRun } from "../../lowering/scope.ts";
 import type { OnnxRuntime, OrtSession } from "../../native/onnxruntime.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import { isGraph, prune } from "../../onnx/prune.ts";
@@ -62,7 +62,7 @@ export function compileBody(
 }
 
 function compileGraph(fn: MilFunction, index: number, options: CompileOptions) {
-  const { graph, ...ports } = lower(fn, { precision: options.precision });
+  const { graph, ...ports } = lower(fn, { precision: precisionToRun(options.precision) });
   const planned = hasBodies(graph) ? undefined : writeOptimized(graph, index, options);
   return { ports, graph: planned ?? writeLowered(graph, index, options) };
 }
