@@ -37,6 +37,10 @@ export const commands: Readonly<Record<string, { description: string; load: () =
     description: "Judge by evidence whether a release may be deployed",
     load: async () => (await import("./commands/gate.ts")).gate,
   },
+  parity: {
+    description: "Compare two engines, devices, precisions or models, and give a verdict",
+    load: async () => (await import("./commands/parity.ts")).parity,
+  },
   record: {
     description: "Record a model's answers and times on this machine as a tape",
     load: async () => (await import("./commands/record.ts")).record,

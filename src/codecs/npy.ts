@@ -68,6 +68,8 @@ export function encodeNpy(tensor: Tensor): Uint8Array<ArrayBuffer> {
 export interface ArchiveOptions {
   /** Only these arrays; all when missing. Others are not decompressed, and may be anything. */
   readonly keys?: readonly string[] | undefined;
+  /** Only those of the archive's names that it says yes to; `keys` go before it. */
+  readonly select?: ((key: string) => boolean) | undefined;
   readonly limits?: CodecLimits | undefined;
 }
 
@@ -86,7 +88,7 @@ export function decodeNpz(
     entries.set(key, entry);
   }
   const tensors = new Map<string, Tensor>();
-  for (const key of options.keys ?? entries.keys()) {
+  for (const key of options.keys ?? [...entries.keys()].filter(options.select ?? (() => true))) {
     const entry = entries.get(key);
     if (entry === undefined) throw missingKey(subject, key, entries.keys());
     tensors.set(key, decodeNpy(entry.read(), `${name}:${entry.name}`, limits));

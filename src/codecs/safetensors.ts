@@ -31,7 +31,7 @@ export function decodeSafetensors(
   checkLayout(entries, bytes.length - dataStart, subject);
 
   const tensors = new Map<string, Tensor>();
-  for (const key of options.keys ?? entries.keys()) {
+  for (const key of options.keys ?? [...entries.keys()].filter(options.select ?? (() => true))) {
     const entry = entries.get(key);
     if (entry === undefined) throw missingKey(subject, key, entries.keys());
     tensors.set(

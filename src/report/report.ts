@@ -14,12 +14,14 @@ import { maxResultBytes } from "./limits.ts";
 import { renderPage } from "./page.ts";
 import { describeBench } from "./pages/bench-page.ts";
 import { describeGate } from "./pages/gate-page.ts";
+import { describeParity } from "./pages/parity-page.ts";
 import { describeSoak } from "./pages/soak-page.ts";
 
 const pages: { readonly [Name in ResultName]: (result: Results[Name]) => Report } = {
   bench: describeBench,
   soak: describeSoak,
   gate: describeGate,
+  parity: describeParity,
 };
 
 export interface ReadReport {

@@ -18,6 +18,7 @@ import {
 import { evidenceSchema } from "./gate/evidence-schema.ts";
 import { gateProfile } from "./gate/profile-schema.ts";
 import { type GateResult, gateResult } from "./gate/result-schema.ts";
+import { type ParityResult, parityResult, type ToleranceFile, toleranceFile } from "./parity/schema.ts";
 import { type SoakResult, soakResult } from "./soak/schema.ts";
 
 const configuration = Type.Object(
@@ -241,7 +242,12 @@ export type SteadyResult = Static<typeof steady>;
 export type BenchResult = Static<typeof benchResult>;
 
 /** By the name of the command that makes them. */
-export const resultSchemas = { bench: benchResult, soak: soakResult, gate: gateResult } as const;
+export const resultSchemas = {
+  bench: benchResult,
+  soak: soakResult,
+  gate: gateResult,
+  parity: parityResult,
+} as const;
 export type ResultName = keyof typeof resultSchemas;
 
 export function isResultName(name: string): name is ResultName {
@@ -249,7 +255,12 @@ export function isResultName(name: string): name is ResultName {
 }
 
 /** What has a published form: results, and what a gate reads. */
-export const schemas = { ...resultSchemas, evidence: evidenceSchema, "gate-profile": gateProfile } as const;
+export const schemas = {
+  ...resultSchemas,
+  evidence: evidenceSchema,
+  "gate-profile": gateProfile,
+  "parity-tolerances": toleranceFile,
+} as const;
 export type SchemaName = keyof typeof schemas;
 
 export function isSchemaName(name: string): name is SchemaName {
@@ -285,10 +296,10 @@ export function parseSoakResult(value: unknown, source: string): SoakResult {
 }
 
 /** Compiling a checker takes milliseconds: not before somebody needs it, and not twice. */
-const checkers = new Map<ResultName, TypeCheck<TSchema>>();
+const checkers = new Map<SchemaName, TypeCheck<TSchema>>();
 
-function checkerOf(name: ResultName): TypeCheck<TSchema> {
-  const checker = checkers.get(name) ?? TypeCompiler.Compile<TSchema>(resultSchemas[name]);
+function checkerOf(name: SchemaName): TypeCheck<TSchema> {
+  const checker = checkers.get(name) ?? TypeCompiler.Compile<TSchema>(schemas[name]);
   checkers.set(name, checker);
   return checker;
 }
@@ -297,17 +308,27 @@ export function parseGateResult(value: unknown, source: string): GateResult {
   return parseResult("gate", value, source);
 }
 
+export function parseParityResult(value: unknown, source: string): ParityResult {
+  return parseResult("parity", value, source);
+}
+
+/** Throws BAD_INPUT as parseResult does. */
+export function parseToleranceFile(value: unknown, source: string): ToleranceFile {
+  const name = "parity-tolerances";
+  return parseAs(checkerOf(name), value, { source, name }) as ToleranceFile; // as its schema says
+}
+
 function parseAs<T extends TSchema>(
   checker: TypeCheck<T>,
   value: unknown,
-  { source, name }: { readonly source: string; readonly name: ResultName },
+  { source, name }: { readonly source: string; readonly name: SchemaName },
 ): Static<T> {
   if (checker.Check(value)) return value;
   const first = checker.Errors(value).First();
   const place = first === undefined || first.path === "" ? "the document" : first.path;
   throw new CoremlxError(
     "BAD_INPUT",
-    `Cannot read ${source} as a ${name} result: ${place}: ${first?.message}`,
+    `Cannot read ${source} as a ${name}${isResultName(name) ? " result" : " file"}: ${place}: ${first?.message}`,
     {
       hint: `coremlx schema ${name} prints what it must look like`,
       details: { source, path: first?.path },

@@ -11,8 +11,8 @@ import { isFailure, nameSource, type Recording, type Tape } from "../../engines/
 import { encodeTape } from "../../engines/tape/file.ts";
 import { recordTape } from "../../suites/record.ts";
 import { command, engineFlags, inputFlags } from "../command.ts";
-import { addAll, runsOf } from "../input-runs.ts";
-import { fillMissing, type InputOptions, readInputs, readStdinOnce } from "../inputs.ts";
+import { type InputSettings, readInputSets } from "../input-sets.ts";
+import { type InputOptions, readStdinOnce } from "../inputs.ts";
 import { createLogger } from "../logger.ts";
 import { parseCount, parseDuration } from "../options.ts";
 import { plainLine } from "../output.ts";
@@ -95,7 +95,10 @@ export const record = command({
         ...settings,
         signal: io.signal,
         // The same for each device; standard input is there once.
-        prepareInputs: (descriptions) => (prepared ??= prepareInputs(descriptions, { ...inputs, log })),
+        prepareInputs: (descriptions) =>
+          (prepared ??= readInputSets(descriptions, { ...inputs, log }).then((sets) =>
+            sets.map(({ values }) => values),
+          )),
       }),
     );
     const file = flags.output ?? `${tape.model.name}.tape`;
@@ -117,33 +120,6 @@ function readDevices(given: readonly string[]): readonly DeviceRequest[] {
     });
   });
   return read.length === 0 ? ["auto"] : [...new Set(read)];
-}
-
-type InputSettings = Omit<InputOptions, "inputs" | "log"> & {
-  readonly files: readonly string[];
-  readonly specs: readonly string[];
-  readonly samples: number;
-};
-
-async function prepareInputs(
-  descriptions: readonly FeatureDescription[],
-  { files, specs, samples, ...settings }: InputSettings & Pick<InputOptions, "log">,
-): Promise<readonly FeatureValues[]> {
-  const options: InputOptions = { ...settings, inputs: descriptions };
-  const shared = await readInputs(specs, options);
-  const isMadeUp = files.length === 0 && shared.size === 0;
-  if (isMadeUp) settings.log("info", `no inputs given: ${samples} filled with seeded random values`);
-  const runs = isMadeUp
-    ? Array.from({ length: samples }, () => [])
-    : runsOf(files, descriptions).map((run) => run.specs);
-  const all: FeatureValues[] = [];
-  for (const [i, own] of runs.entries()) {
-    const values = new Map<string, FeatureValue>(shared);
-    addAll(values, await readInputs(own, options));
-    fillMissing(values, { ...options, seed: settings.seed + i });
-    all.push(values);
-  }
-  return all;
 }
 
 function toJson(tape: Tape, file: string, byteLength: number) {
