@@ -3,9 +3,8 @@
 import { resolve } from "node:path";
 import { CoremlxError } from "../../core/errors.ts";
 import { suggest } from "../../core/suggest.ts";
-import type { FeatureDescription } from "../../core/model.ts";
 import { formatBytes, formatLatency } from "../../core/quantity.ts";
-import type { FeatureValue, FeatureValues } from "../../core/tensor.ts";
+import type { FeatureValues } from "../../core/tensor.ts";
 import type { DeviceRequest } from "../../engines/engine.ts";
 import { isFailure, nameSource, type Recording, type Tape } from "../../engines/tape/content.ts";
 import { encodeTape } from "../../engines/tape/file.ts";

@@ -12,7 +12,7 @@ interface Rule {
   readonly isLeast: boolean;
   readonly description: string;
   /** `null`: this output has no such figure. */
-  read(summary: Judged): number | null;
+  readonly read: (summary: Judged) => number | null;
 }
 
 export interface Judged extends Summary {

@@ -9,11 +9,12 @@ import { drawFile } from "../../../src/report/svg.ts";
 import { benchResult } from "../../support/bench-result.ts";
 import { errorOf } from "../../support/codec-fixtures.ts";
 import { attack } from "../../support/hostile-model.ts";
+import { parityResult } from "../../support/parity-result.ts";
 import { soakResult } from "../../support/soak-result.ts";
 
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 const reportOf = (value: unknown): Report => readReport(encode(value), "a.json").report;
-const results = { bench: benchResult, soak: soakResult };
+const results = { bench: benchResult, soak: soakResult, parity: parityResult };
 
 /** A copy in which every text is the attack, where the schema lets texts be free. */
 function poison(value: unknown): unknown {
@@ -31,18 +32,20 @@ function poison(value: unknown): unknown {
 
 describe.each(Object.entries(results))("a %s", (kind, result) => {
   test("becomes a page that needs no network and lets nothing run but its own script", async () => {
-    const page = await renderReport(reportOf(result));
+    const report = reportOf(result);
+    const page = await renderReport(report);
     expect(page).toStartWith("<!doctype html>");
     expect(page.match(/\b(?:src|href|action)="(?!data:|#)[^"]*"/g)).toBeNull();
     const script = [...page.matchAll(/<script>([^]*?)<\/script>/g)].map(([, text = ""]) => text);
     const style = [...page.matchAll(/<style>([^]*?)<\/style>/g)].map(([, text = ""]) => text);
     const hash = (text: string) => `&#39;sha256-${createHash("sha256").update(text).digest("base64")}&#39;`;
-    expect(script).toHaveLength(1);
+    const hasLines = chartsOf(report).some((chart) => chart.kind === "lines");
+    expect(script).toHaveLength(hasLines ? 1 : 0); // the other charts are drawn already
     const policy = page.match(/Content-Security-Policy" content="([^"]*)"/)?.[1] ?? "";
     expect(policy.split("; ").slice(0, 3)).toEqual([
       "default-src &#39;none&#39;",
       `style-src ${hash(style[0] ?? "")}`,
-      `script-src ${hash(script[0] ?? "")}`,
+      `script-src ${hasLines ? hash(script[0] ?? "") : "&#39;none&#39;"}`,
     ]);
   });
 
@@ -148,3 +151,18 @@ function unclosedTags(xml: string): string[] {
   }
   return open;
 }
+
+test("a comparison says what is too far apart, and where the two part", () => {
+  const { verdict, sections } = reportOf(parityResult);
+  expect(verdict).toEqual({
+    tone: "bad",
+    word: "FAIL",
+    reason: "logits: error as a share of the range 0.046, at most 0.02 allowed",
+  });
+  const texts = sections.flatMap(({ blocks }) =>
+    blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])),
+  );
+  expect(texts).toContain(
+    'They part at conv "out_17" (main, operation 137 of 462): 0.0118 of its range, 0.0098 before it.',
+  );
+});
