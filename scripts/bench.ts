@@ -15,7 +15,9 @@ import { measureInstances } from "./bench/instances.ts";
 import { measureOutputs } from "./bench/outputs.ts";
 import { measureOverhead } from "./bench/overhead.ts";
 import { measureOverload } from "./bench/overload.ts";
+import { measureServing } from "./bench/throughput.ts";
 import { measureSteadyState } from "./bench/steady.ts";
+import { measureVanish } from "./bench/vanish.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -39,6 +41,8 @@ const groups: Readonly<Record<string, (folder: string) => Promise<Figure[]>>> = 
   coreml: (folder) => measureCoreml(folder, values.quick),
   endurance: (folder) => measureEndurance(folder, values.quick),
   hostile: (folder) => measureHostile(folder, values.quick),
+  vanish: (folder) => measureVanish(folder, values.quick),
+  serve: (folder) => measureServing(folder, values.quick),
 };
 
 const unknown = positionals.find((name) => !Object.hasOwn(groups, name));

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { writeIntegerModel } from "../../tests/support/program-models.ts";
 import { attack } from "../../tests/support/server/hostile-run.ts";
 import type { Figure } from "./figure.ts";
+import { digitsPackage, startServing } from "./serving.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const callers = 16;
@@ -15,79 +16,49 @@ const windows = 10;
 
 export async function measureHostile(folder: string, isQuick: boolean): Promise<Figure[]> {
   const model = writeIntegerModel(join(folder, "twice.mlpackage"));
-  const digits = join(root, "examples/digits/Digits.mlpackage");
-  const args = ["serve", model, `digits=${digits}`, "--port", "0", "--json", "--model-control", "explicit"];
-  const server = Bun.spawn(
-    [
-      process.execPath,
-      join(root, "src/main.ts"),
-      ...args,
-      "--load-model",
-      "*",
-      "--limit",
-      "maxBodyBytes=2MB",
-    ],
-    { cwd: folder, stdout: "pipe", stderr: "pipe" },
-  );
-  try {
-    const { url, pid } = await firstLine(server.stdout);
-    const secrets = [folder, root];
-    const count = isQuick ? 10_000 : 100_000;
-    const warm = await attack({ url, seed: "warm-up", count: isQuick ? 2_000 : warmUp, callers, secrets });
-    const memory = [await settledMb(pid)];
-    const startedMs = performance.now();
-    const answers: Record<string, number> = {};
-    const odd = [...warm.odd];
-    for (let i = 0; i < windows; i++) {
-      const tally = await attack({ url, seed: `hostile ${i}`, count: count / windows, callers, secrets });
-      for (const [status, times] of Object.entries(tally.answers))
-        answers[status] = (answers[status] ?? 0) + times;
-      odd.push(...tally.odd);
-      memory.push(await settledMb(pid));
-    }
-    const seconds = (performance.now() - startedMs) / 1_000;
-    const live = await fetch(`${url}v2/health/ready`);
-    const statuses = Object.entries(answers).map(([status, times]) => `${status}: ${times}`);
-    return [
-      {
-        name: "hostile requests with an answer that is not documented, or none",
-        value: odd.length,
-        unit: `of ${count + warm.requests}`,
-        limit: { atMost: 0 },
-        note: odd[0] ?? `${statuses.join(", ")} in ${seconds.toFixed(0)} s`,
-      },
-      {
-        name: "resident memory that they left in the server",
-        value: Math.min(...memory.slice(-windows / 2)) - Math.min(...memory.slice(0, 2)),
-        unit: "MB",
-        limit: { atMost: 20 },
-        note: `the least of the second half against the first tenth; MB after each tenth: ${memory.map((mb) => mb.toFixed(0)).join(", ")}`,
-      },
-      {
-        name: "the server is ready afterwards",
-        value: Number(live.ok),
-        unit: "",
-        limit: { atLeast: 1 },
-        note: `status ${live.status}`,
-      },
-    ];
-  } finally {
-    server.kill();
-    await server.exited;
+  const control = ["--model-control", "explicit", "--load-model", "*", "--limit", "maxBodyBytes=2MB"];
+  await using server = await startServing([model, `digits=${digitsPackage}`, ...control], folder);
+  const { url, pid } = server;
+  const secrets = [folder, root];
+  const count = isQuick ? 10_000 : 100_000;
+  const warm = await attack({ url, seed: "warm-up", count: isQuick ? 2_000 : warmUp, callers, secrets });
+  const memory = [await settledMb(pid)];
+  const startedMs = performance.now();
+  const answers: Record<string, number> = {};
+  const odd = [...warm.odd];
+  for (let i = 0; i < windows; i++) {
+    const tally = await attack({ url, seed: `hostile ${i}`, count: count / windows, callers, secrets });
+    for (const [status, times] of Object.entries(tally.answers))
+      answers[status] = (answers[status] ?? 0) + times;
+    odd.push(...tally.odd);
+    memory.push(await settledMb(pid));
   }
-}
-
-async function firstLine(
-  stream: ReadableStream<Uint8Array>,
-): Promise<{ readonly url: string; readonly pid: number }> {
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    const end = text.indexOf("\n");
-    if (end !== -1) return JSON.parse(text.slice(0, end)) as { readonly url: string; readonly pid: number };
-  }
-  throw new Error("The server ended before it listened");
+  const seconds = (performance.now() - startedMs) / 1_000;
+  const live = await fetch(`${url}v2/health/ready`);
+  const statuses = Object.entries(answers).map(([status, times]) => `${status}: ${times}`);
+  return [
+    {
+      name: "hostile requests with an answer that is not documented, or none",
+      value: odd.length,
+      unit: `of ${count + warm.requests}`,
+      limit: { atMost: 0 },
+      note: odd[0] ?? `${statuses.join(", ")} in ${seconds.toFixed(0)} s`,
+    },
+    {
+      name: "resident memory that they left in the server",
+      value: Math.min(...memory.slice(-windows / 2)) - Math.min(...memory.slice(0, 2)),
+      unit: "MB",
+      limit: { atMost: 20 },
+      note: `the least of the second half against the first tenth; MB after each tenth: ${memory.map((mb) => mb.toFixed(0)).join(", ")}`,
+    },
+    {
+      name: "the server is ready afterwards",
+      value: Number(live.ok),
+      unit: "",
+      limit: { atLeast: 1 },
+      note: `status ${live.status}`,
+    },
+  ];
 }
 
 /** The least of a second of doing nothing, in which the runtime gives back what it can. */

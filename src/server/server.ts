@@ -115,6 +115,8 @@ export interface DrainOptions {
   readonly delayMs: number;
   /** How long those under way may take after that. */
   readonly graceMs: number;
+  /** For the delay; tests bring their own. */
+  readonly sleep?: (ms: number) => Promise<unknown>;
 }
 
 /** Owns its socket and its models. */
@@ -178,9 +180,9 @@ export class InferenceServer implements AsyncDisposable {
    * Ends in good order: not ready any more, then no new connections, then closed when the last request has its answer. False where
    * requests were cut off because the grace was over.
    */
-  async drain({ delayMs, graceMs }: DrainOptions): Promise<boolean> {
+  async drain({ delayMs, graceMs, sleep: wait = sleep }: DrainOptions): Promise<boolean> {
     this.#isDraining = true;
-    if (delayMs > 0) await sleep(delayMs);
+    if (delayMs > 0) await wait(delayMs);
     const stopped = Promise.resolve(this.#server?.stop()).then(() => true);
     const timer = new AbortController();
     const late = sleep(graceMs, false, { signal: timer.signal }).catch(() => false); // aborted when nobody waits any more

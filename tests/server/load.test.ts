@@ -3,6 +3,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { openServer } from "../../src/server/server.ts";
+import { Instance } from "../../src/runtime/pool/instance.ts";
 import { openSession } from "../../src/runtime/session.ts";
 import { writeIntegerModel, writeSlowModel } from "../support/program-models.ts";
 import { serveModels, type TestServer } from "../support/server/serve.ts";
@@ -104,17 +105,38 @@ test("a client that leaves ends its run, and the next one is served", async () =
   await until(() => statsOf(served).instances.busy === 0 && statsOf(served).quarantine.count === 0);
 });
 
+/** Its runs begin when the gate opens. */
+class GatedInstance extends Instance {
+  readonly #gate: Promise<void>;
+
+  constructor(gate: Promise<void>) {
+    super();
+    this.#gate = gate;
+  }
+
+  override async run(...tensors: Parameters<Instance["run"]>): ReturnType<Instance["run"]> {
+    await this.#gate;
+    return super.run(...tensors);
+  }
+}
+
 describe("the end", () => {
   test("in good order: not ready, served all the same, then closed when the last answer is out", async () => {
-    const session = await openSession({ cache: false });
-    const models = [{ name: "slow", path: slowPath }];
-    const server = await openServer({ session, models, port: 0, timeoutMs: 400, warmUp: false });
+    const gate = Promise.withResolvers<void>();
+    const session = await openSession(
+      { cache: false },
+      { openInstance: () => new GatedInstance(gate.promise) },
+    );
+    const models = [{ name: "quick", path: quickPath }];
+    const load = { inline: false as const };
+    const server = await openServer({ session, models, port: 0, load, timeoutMs: 600_000, warmUp: false });
     const url = server.url.href.replace(/\/$/, "");
-    const { body, headers } = slowBody();
-    const underWay = fetch(`${url}/v2/models/slow/infer`, { method: "POST", body, headers });
-    const { model } = server.repository.find("slow", undefined);
+    const init = { method: "POST", body: JSON.stringify(quickRequest) };
+    const underWay = fetch(`${url}/v2/models/quick/infer`, init);
+    const { model } = server.repository.find("quick", undefined);
     await until(() => model.stats.instances.busy === 1);
-    const drained = server.drain({ delayMs: 100, graceMs: 30_000 });
+    const delay = Promise.withResolvers<void>();
+    const drained = server.drain({ delayMs: 100, graceMs: 600_000, sleep: () => delay.promise });
     const ready = await fetch(`${url}/v2/health/ready`);
     expect({
       status: ready.status,
@@ -125,15 +147,20 @@ describe("the end", () => {
       connection: "close",
       json: { error: "The server is shutting down" },
     });
-    expect((await fetch(`${url}/v2/models/slow`)).status).toBe(200);
-    expect((await underWay).status).toBe(504); // its own time, not the server's
-    expect(await drained).toBe(true);
-    expect(
-      await fetch(url).then(
+    expect((await fetch(`${url}/v2/models/quick`)).status).toBe(200);
+    delay.resolve();
+    // It takes nobody any more, and has not ended: one request is still at its run.
+    const outcome = () =>
+      fetch(url).then(
         () => "answered",
         () => "refused",
-      ),
-    ).toBe("refused");
+      );
+    while ((await outcome()) === "answered");
+    expect(await Promise.race([drained, underWay, Promise.resolve("still open")])).toBe("still open");
+    gate.resolve();
+    expect(await (await underWay).json()).toMatchObject({ outputs: [{ name: "y", data: [2, 4, 6, 8] }] });
+    expect(await drained).toBe(true);
+    expect(await outcome()).toBe("refused");
     await session[Symbol.asyncDispose]();
   });
 

@@ -71,7 +71,7 @@ export function sendRaw(
 }
 
 /** Every answer of this server has a Content-Length, or no body. */
-function splitAnswers(received: string, isHead: boolean): RawAnswer[] {
+export function splitAnswers(received: string, isHead: boolean): RawAnswer[] {
   const found: RawAnswer[] = [];
   for (let at = 0; ; ) {
     const end = received.indexOf("\r\n\r\n", at);
