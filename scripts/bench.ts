@@ -15,6 +15,8 @@ import { measureInstances } from "./bench/instances.ts";
 import { measureOutputs } from "./bench/outputs.ts";
 import { measureOverhead } from "./bench/overhead.ts";
 import { measureOverload } from "./bench/overload.ts";
+import { measurePeerServer } from "./bench/peer-server.ts";
+import { measureHealth } from "./bench/health.ts";
 import { measureServing } from "./bench/throughput.ts";
 import { measureSteadyState } from "./bench/steady.ts";
 import { measureVanish } from "./bench/vanish.ts";
@@ -23,6 +25,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     predictions: { type: "string", default: "10000" },
+    /** Of load: of each target in "serve", of each run in "health". */
+    seconds: { type: "string", default: "60" },
     /** A tenth of the time, for a first look. */
     quick: { type: "boolean", default: false },
     /** Exit code 1 when a figure is missed. */
@@ -42,7 +46,9 @@ const groups: Readonly<Record<string, (folder: string) => Promise<Figure[]>>> = 
   endurance: (folder) => measureEndurance(folder, values.quick),
   hostile: (folder) => measureHostile(folder, values.quick),
   vanish: (folder) => measureVanish(folder, values.quick),
-  serve: (folder) => measureServing(folder, values.quick),
+  serve: (folder) => measureServing(folder, Number(values.seconds)),
+  health: (folder) => measureHealth(folder, Number(values.seconds)),
+  peer: (folder) => measurePeerServer(folder, values.quick),
 };
 
 const unknown = positionals.find((name) => !Object.hasOwn(groups, name));

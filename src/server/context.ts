@@ -2,6 +2,7 @@
 
 import type { Telemetry } from "../core/telemetry.ts";
 import type { SessionMetrics } from "../runtime/metrics/metrics.ts";
+import type { BodyBudget } from "./body-budget.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Repository } from "./repository/repository.ts";
 import type { ThreadTurns } from "./thread-turns.ts";
@@ -9,6 +10,7 @@ import type { ThreadTurns } from "./thread-turns.ts";
 export interface ServerContext {
   readonly repository: Repository;
   readonly limits: ServerLimits;
+  readonly bodies: BodyBudget;
   /** For models that run in this thread. */
   readonly turns: ThreadTurns;
   readonly telemetry: Telemetry;

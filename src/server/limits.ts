@@ -3,6 +3,8 @@
 export interface ServerLimits {
   /** Bytes of one request's body, as sent and as decompressed. Triton: 64 MiB. */
   readonly maxBodyBytes: number;
+  /** The same, of all requests under way together. */
+  readonly maxBodyBytesAtOnce: number;
   /** How long one body may take to arrive: each that is on its way counts as a request under way. */
   readonly maxBodyMs: number;
   /** Lists and objects in the JSON of one request: each costs some 50 bytes, whatever it holds. */
@@ -27,6 +29,7 @@ export interface ServerLimits {
 
 export const defaultServerLimits: ServerLimits = {
   maxBodyBytes: 64 * 2 ** 20,
+  maxBodyBytesAtOnce: 2 ** 30,
   maxBodyMs: 300_000,
   maxJsonContainers: 1_000_000,
   maxAxes: 32,

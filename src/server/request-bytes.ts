@@ -2,31 +2,40 @@
 
 import { readBounded } from "../core/bytes.ts";
 import { CoremlxError } from "../core/errors.ts";
+import type { BodyRoom } from "./body-budget.ts";
 import { decompress } from "./compression.ts";
 import type { ServerLimits } from "./limits.ts";
 import { refuse } from "./status.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-export type BodyLimits = Pick<ServerLimits, "maxBodyBytes" | "maxBodyMs">;
+export interface BodyBounds extends Pick<ServerLimits, "maxBodyBytes" | "maxBodyMs"> {
+  /** Borrowed: taken from before anything is read. */
+  readonly room: BodyRoom;
+}
 
 /**
- * Decompressed. Throws 413 and 415, BAD_INPUT for damage, DEADLINE when it takes too long to arrive, and INTERRUPTED when the
+ * Decompressed. Throws 413 and 415, OVERLOADED, BAD_INPUT for damage, DEADLINE when it takes too long to arrive, and INTERRUPTED when the
  * client leaves before its end.
  */
 export async function readBytes(
   request: Request,
-  { maxBodyBytes: maxBytes, maxBodyMs }: BodyLimits,
+  { maxBodyBytes: maxBytes, maxBodyMs, room }: BodyBounds,
 ): Promise<Bytes> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
-  const whole: Promise<Bytes | ArrayBuffer> =
-    length === null ? collect(request.body, maxBytes) : request.arrayBuffer();
+  const isPromised = length !== null && room.tryPromise(Number(length));
+  const arriving: Promise<Bytes | ArrayBuffer> = isPromised
+    ? request.arrayBuffer()
+    : collect(request.body, maxBytes, room);
   // A small body comes with the headers: then nobody has to watch the time, which would be 3 µs of each request (measured).
-  const buffer: unknown = Bun.peek(whole);
-  const bytes = buffer instanceof ArrayBuffer ? bytesOf(buffer) : await arrival(whole, maxBodyMs);
+  const buffer: unknown = Bun.peek(arriving);
+  const bytes = buffer instanceof ArrayBuffer ? bytesOf(buffer) : await arrival(arriving, maxBodyMs);
   const encoding = request.headers.get("content-encoding");
-  return encoding === null ? bytes : decompress(bytes, encoding, maxBytes);
+  if (encoding === null) return bytes;
+  const whole = await decompress(bytes, encoding, maxBytes);
+  if (whole !== bytes) room.take(whole.length);
+  return whole;
 }
 
 async function arrival(whole: Promise<Bytes | ArrayBuffer>, maxBodyMs: number): Promise<Bytes> {
@@ -50,10 +59,21 @@ function bytesOf(buffer: ArrayBuffer): Bytes {
   return new Uint8Array(buffer);
 }
 
-/** Of a body that does not say how long it is. */
-async function collect(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Bytes> {
+/** Counted as it comes, of a body that does not say how long it is, or for which there may be no room. */
+async function collect(
+  body: ReadableStream<Uint8Array> | null,
+  maxBytes: number,
+  room: BodyRoom,
+): Promise<Bytes> {
   if (body === null) return bytesOf(new ArrayBuffer(0));
-  return readBounded(body, maxBytes, () => tooLarge(maxBytes));
+  return readBounded(countInto(room, body), maxBytes, () => tooLarge(maxBytes));
+}
+
+async function* countInto(room: BodyRoom, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    room.take(chunk.length);
+    yield chunk;
+  }
 }
 
 /** The rest of it is not read: the connection ends with the answer. */

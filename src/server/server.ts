@@ -7,6 +7,7 @@ import { metricsDefaults, type SessionMetrics } from "../runtime/metrics/metrics
 import { publishSessionStats } from "../runtime/metrics/stats.ts";
 import { defaultTimeoutMs, type LoadModelOptions, type Session } from "../runtime/session.ts";
 import { type App, createApp } from "./app.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { type ListenOptions, listen } from "./listen.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import { findModels, type ModelFiles, singleModel } from "./repository/layout.ts";
@@ -145,6 +146,7 @@ export class InferenceServer implements AsyncDisposable {
       context: {
         repository,
         limits,
+        bodies: new BodyBudget(limits.maxBodyBytesAtOnce),
         turns: new ThreadTurns(turnMs),
         telemetry,
         metrics,

@@ -2,6 +2,7 @@
 
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { LogFields } from "../../src/core/telemetry.ts";
@@ -147,6 +148,38 @@ describe("size", () => {
         answers: [[504, '{"error":"The body did not arrive within 50 ms"}']],
         isClosed: true,
       });
+    },
+  );
+
+  test.each(["Content-Length", "Transfer-Encoding"])(
+    "bodies of all requests together have a bound, which those that only promise to come do not fill (%s)",
+    async (framing) => {
+      await using tight = await serveModels([{ name: "twice", path: join(folder.path, "twice.mlpackage") }], {
+        limits: { maxBodyBytesAtOnce: 1_000 },
+      });
+      const post = async (body: string) => {
+        const isWhole = framing === "Content-Length";
+        const framed = isWhole ? body : `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+        const header = isWhole ? `Content-Length: ${body.length}` : "Transfer-Encoding: chunked";
+        const text = `POST ${infer} HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\n${framed}`;
+        const { answers } = await sendRaw(tight.url, text);
+        return answers[0];
+      };
+      const whole = JSON.stringify(good);
+      const long = whole.padEnd(700);
+      expect((await post(long))?.status).toBe(200);
+      const { hostname, port } = new URL(tight.url);
+      const idle = connect({ host: hostname, port: Number(port) });
+      idle.write(`POST ${infer} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400\r\n\r\n{`);
+      let refused = await post(long);
+      while (refused?.status === 200) refused = await post(long); // until the server has seen the promise
+      expect(refused).toMatchObject({
+        status: 429,
+        body: '{"error":"The bodies of the requests under way have more than 1000 bytes together"}',
+      });
+      expect((await post(whole))?.status).toBe(200);
+      idle.resetAndDestroy();
+      while ((await post(long))?.status !== 200);
     },
   );
 

@@ -3,6 +3,7 @@
 import { byteSize } from "../../core/dtype.ts";
 import type { ServerLimits } from "../limits.ts";
 import { dtypeOf } from "../../codecs/datatypes.ts";
+import type { BodyRoom } from "../body-budget.ts";
 import { readBytes } from "../request-bytes.ts";
 import type { ModelInterface, TensorSpec } from "./interface.ts";
 import { bad, type InferRequest, type InputTensor, noParameters, readInferRequest } from "./request.ts";
@@ -11,9 +12,9 @@ import { bad, type InferRequest, type InputTensor, noParameters, readInferReques
 export async function readBody(
   http: Request,
   ports: ModelInterface,
-  limits: ServerLimits,
+  { limits, room }: { readonly limits: ServerLimits; readonly room: BodyRoom },
 ): Promise<InferRequest> {
-  const bytes = await readBytes(http, limits);
+  const bytes = await readBytes(http, { ...limits, room });
   const given = http.headers.get("inference-header-content-length");
   if (given === null) {
     const type = http.headers.get("content-type");

@@ -3,6 +3,7 @@
 import { joinBytes } from "../../core/bytes.ts";
 import type { FeatureValues } from "../../core/tensor.ts";
 import type { ModelState, PredictionLease } from "../../runtime/session.ts";
+import { BodyRoom } from "../body-budget.ts";
 import { compress } from "../compression.ts";
 import type { ServerContext } from "../context.ts";
 import { type Answer, encodeAnswer } from "../protocol/answer.ts";
@@ -52,8 +53,8 @@ export const lengthHeader = "Inference-Header-Content-Length";
 async function infer(call: Call): Promise<Response> {
   const { context, param, request: http } = call;
   const served = context.repository.find(param("model"), param("version") || undefined);
-  using held = new Held(served.use());
-  const request = await readBody(http, served.ports, context.limits);
+  using held = new Held(served.use(), new BodyRoom(context.bodies));
+  const request = await readBody(http, served.ports, { limits: context.limits, room: held.room });
   // From here on the server is the one who takes its time; before, the client is.
   call.holdOpen();
   const wanted = selectOutputs(request, served.ports);
@@ -76,11 +77,13 @@ async function infer(call: Call): Promise<Response> {
 /** What a request holds until its answer is out. (A DisposableStack takes 7 µs for the same, measured.) */
 class Held implements Disposable {
   readonly #use: Disposable;
+  readonly room: BodyRoom;
   lease: PredictionLease | undefined;
   #isMoved = false;
 
-  constructor(use: Disposable) {
+  constructor(use: Disposable, room: BodyRoom) {
     this.#use = use;
+    this.room = room;
   }
 
   /** Leaves it to the caller, for after the end of the scope. */
@@ -95,6 +98,7 @@ class Held implements Disposable {
 
   #release(): void {
     this.lease?.[Symbol.dispose]();
+    this.room[Symbol.dispose]();
     this.#use[Symbol.dispose]();
   }
 }

@@ -3,6 +3,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { CoremlxError } from "../../core/errors.ts";
+import { BodyRoom } from "../body-budget.ts";
 import { bad } from "../protocol/request.ts";
 import { readBytes } from "../request-bytes.ts";
 import { type Call, jsonResponse, type Route } from "../route.ts";
@@ -112,10 +113,11 @@ function requireExplicit(control: string): void {
 
 /** An empty body is an empty object. Throws BAD_INPUT, 413, 415. */
 async function readJson<T extends typeof indexRequestSchema | typeof loadRequestSchema>(
-  { request, context: { limits } }: Pick<Call, "request" | "context">,
+  { request, context: { limits, bodies } }: Pick<Call, "request" | "context">,
   schema: T,
 ): Promise<Static<T>> {
-  const bytes = await readBytes(request, { ...limits, maxBodyBytes: maxBytes });
+  using room = new BodyRoom(bodies);
+  const bytes = await readBytes(request, { ...limits, maxBodyBytes: maxBytes, room });
   let value: unknown = {};
   try {
     if (bytes.length > 0) value = JSON.parse(new TextDecoder().decode(bytes));

@@ -12,6 +12,7 @@ import { writeIntegerModel } from "../../support/program-models.ts";
 import { tempFolder } from "../../support/temp.ts";
 import { createAuthorizer } from "../../../src/server/security/keys.ts";
 import { createOriginPolicy } from "../../../src/server/security/origin.ts";
+import { BodyBudget } from "../../../src/server/body-budget.ts";
 import { ThreadTurns } from "../../../src/server/thread-turns.ts";
 import { refuse } from "../../../src/server/status.ts";
 
@@ -43,6 +44,7 @@ function makeApp(own: Partial<AppOptions> & { readonly isDraining?: boolean } = 
   const app = createApp({
     context: {
       turns: new ThreadTurns(1),
+      bodies: new BodyBudget(2 ** 30),
       repository,
       limits: defaultServerLimits,
       telemetry,
@@ -166,6 +168,7 @@ test("a connection is held open once the body is there, and the time that passes
     metrics: undefined,
     isDraining: () => false,
     turns: new ThreadTurns(1),
+    bodies: new BodyBudget(2 ** 30),
   };
   const app = createApp({ context, guards: [], ...openToAll, hasAccessLog: false });
   const body = new TransformStream<Uint8Array, Uint8Array>();
