@@ -15,10 +15,12 @@ export interface Serving extends AsyncDisposable {
   end(): Promise<{ readonly ms: number; readonly code: number }>;
 }
 
-export async function startServing(args: readonly string[], cwd: string): Promise<Serving> {
+/** `preload` is a program that is loaded before it begins. */
+export async function startServing(args: readonly string[], cwd: string, preload?: string): Promise<Serving> {
   const started = performance.now();
+  const runtime = preload === undefined ? [] : ["--preload", preload];
   const child = Bun.spawn(
-    [process.execPath, join(root, "src/main.ts"), "serve", ...args, "--port", "0", "--json"],
+    [process.execPath, ...runtime, join(root, "src/main.ts"), "serve", ...args, "--port", "0", "--json"],
     { cwd, stdout: "pipe", stderr: "ignore" },
   );
   const { url, pid } = await firstLine(child.stdout);

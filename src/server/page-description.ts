@@ -34,6 +34,7 @@ const rowSchema = Type.Object({
 export const serverStateSchema = Type.Object({
   version: Type.String(),
   isReady: Type.Boolean(),
+  mayControl: Type.Boolean({ description: "clients may load and unload models" }),
   models: Type.Array(rowSchema),
 });
 
@@ -68,13 +69,13 @@ export const modelFormSchema = Type.Object({
 export function describeState(
   rows: readonly IndexRow[],
   served: readonly ServedModel[],
-  { isReady }: { readonly isReady: boolean },
+  flags: { readonly isReady: boolean; readonly mayControl: boolean },
 ): Static<typeof serverStateSchema> {
   const models = rows.map(({ name, version, state }): ModelRow => {
     const one = served.find((candidate) => candidate.name === name && candidate.version === version);
     return { name, version, state, ...(one && { numbers: numbersOf(one) }) };
   });
-  return { version: serverVersion, isReady, models } satisfies ServerState as Static<
+  return { version: serverVersion, ...flags, models } satisfies ServerState as Static<
     typeof serverStateSchema
   >; // the same, without readonly
 }

@@ -123,6 +123,7 @@ describe("what the page asks for", () => {
     expect(json).toEqual({
       version: expect.any(String),
       isReady: true,
+      mayControl: false,
       models: ["Digits", "sum", "picture", attack].map(row),
     });
   });
@@ -148,6 +149,7 @@ describe("what the page asks for", () => {
     expect((await empty.get("/page/models")).json).toEqual({
       version: expect.any(String),
       isReady: true,
+      mayControl: true,
       models: [{ name: "d", version: "1", state: "UNAVAILABLE" }],
     });
   });

@@ -39,8 +39,9 @@ export const pageRoutes: readonly Route[] = [
       const { repository } = context;
       const { served } = repository;
       const isReady = repository.isReady && !context.isDraining();
-      const rows = repository.control === "explicit" ? repository.index() : repository.known;
-      return jsonResponse(describeState(rows, served, { isReady }));
+      const mayControl = repository.control === "explicit";
+      const rows = mayControl ? repository.index() : repository.known;
+      return jsonResponse(describeState(rows, served, { isReady, mayControl }));
     },
   },
   {

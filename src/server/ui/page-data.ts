@@ -25,6 +25,8 @@ export interface ModelRow {
 export interface ServerState {
   readonly version: string;
   readonly isReady: boolean;
+  /** Clients may load and unload models. */
+  readonly mayControl: boolean;
   readonly models: readonly ModelRow[];
 }
 

@@ -43,6 +43,14 @@ export async function fetchForm(name: string, version: string): Promise<ModelFor
   return (await getJson(path)) as ModelForm;
 }
 
+/** Ends when the server has done it. Throws with its own words. */
+export async function changeModel(name: string, action: "load" | "unload"): Promise<void> {
+  const path = `v2/repository/models/${encodeURIComponent(name)}/${action}`;
+  const response = await fetch(baseUrl + path, { method: "POST", headers: keyHeaders() });
+  const text = await response.text();
+  if (!response.ok) throw new Refusal(errorIn(text, response), response.status);
+}
+
 /** Throws with the server's own words. */
 export async function getJson(path: string): Promise<unknown> {
   const response = await fetch(baseUrl + path, { headers: { accept: "application/json", ...keyHeaders() } });

@@ -6,6 +6,7 @@ import { fetchForm, fetchState, Refusal } from "./api.ts";
 import { byId, make, setText } from "./dom.ts";
 import { makeKeyForm } from "./key-form.ts";
 import { ModelList, routeOf } from "./model-list.ts";
+import { makeModelControl } from "./model-control.ts";
 import { makeModelView, type ModelView } from "./model-view.ts";
 
 const pollMs = 2_000;
@@ -77,7 +78,7 @@ function update(): void {
   }
   const route = routeOf(current);
   if (current.numbers === undefined) {
-    showText(`${route}?`, `${current.name} is not loaded.`);
+    showUnloaded(current.name, `${route}?`);
     return;
   }
   if (shown?.route !== route) void open(current, route);
@@ -90,12 +91,25 @@ async function open(model: ModelRow, route: string): Promise<void> {
     const view = makeModelView(await fetchForm(model.name, model.version));
     if (shown.route !== route) return;
     shown = { route, view };
-    main.replaceChildren(view.root);
+    const { mayControl = false } = state ?? {};
+    main.replaceChildren(view.root, ...(mayControl ? [controlOf(model.name, "unload")] : []));
     document.title = `${model.name} · coremlx`;
     if (model.numbers) view.showNumbers(model.numbers, rates.perSecond(route));
   } catch (error) {
     if (shown.route === route) showText("", error instanceof Error ? error.message : String(error));
   }
+}
+
+function showUnloaded(name: string, route: string): void {
+  const text = `${name} is not loaded.`;
+  if (!state?.mayControl) return showText(route, text);
+  if (shown?.route === route) return; // with the button, which may be at work
+  shown = { route, view: undefined };
+  main.replaceChildren(make("p", { className: "quiet" }, text), controlOf(name, "load"));
+}
+
+function controlOf(name: string, action: "load" | "unload"): HTMLElement {
+  return makeModelControl({ name, action, onDone: () => void poll() });
 }
 
 function showText(route: string, text: string): void {
