@@ -98,7 +98,7 @@ describe("memory", () => {
     const child = Bun.spawn([process.execPath, script], { stdout: "pipe", stderr: "inherit" });
     const growth = Number(await child.stdout.text());
     expect(await child.exited).toBe(0);
-    expect(growth).toBeLessThan(8);
+    expect(growth).toBeLessThan(3);
   });
 
   test("comes back after sessions of a large model", () => {
