@@ -12,6 +12,8 @@ import {
   writePictureModel,
   writeSumModel,
 } from "../support/program-models.ts";
+import { openInThisThread } from "../support/runtime/fake-instances.ts";
+import { StringEngine, writeStringModel } from "../support/runtime/string-model.ts";
 import { serveModels } from "../support/server/serve.ts";
 import { tempFolder } from "../support/temp.ts";
 import { findVenv, must, suiteCache } from "../support/venv.ts";
@@ -52,6 +54,11 @@ const served = await serveModels(
 );
 afterAll(() => served[Symbol.asyncDispose]());
 const { host } = new URL(served.url);
+const texts = await serveModels([{ name: "simple_string", path: writeStringModel(at("simple_string")) }], {
+  warmUp: false, // made-up texts are no numbers
+  seams: { openInstance: () => openInThisThread(() => new StringEngine()) },
+});
+afterAll(() => texts[Symbol.asyncDispose]());
 
 /** The checks of a Python program, as its functions name them. */
 function checksOf(program: string): readonly string[] {
@@ -60,11 +67,12 @@ function checksOf(program: string): readonly string[] {
 }
 
 describe.skipIf(python === undefined).each([
-  ["tritonclient", "triton.py"],
-  ["the KServe SDK", "kserve_sdk.py"],
-])("%s", (_, program) => {
+  ["tritonclient", "triton.py", served.url],
+  ["tritonclient, with texts", "triton_texts.py", texts.url],
+  ["the KServe SDK", "kserve_sdk.py", served.url],
+])("%s", (_, program, url) => {
   const results =
-    python && must([python, join(here, program), host], resolve(here, "../..")).then(JSON.parse);
+    python && must([python, join(here, program), new URL(url).host], resolve(here, "../..")).then(JSON.parse);
 
   test.each(checksOf(program))(
     "%s",

@@ -1,6 +1,7 @@
-// Instances over the fake engine: in this very thread, where nothing native runs, or in a child process that can die.
+// Instances over the fake engine, or another of a test's own: in this very thread, where nothing native runs, or in a child process that can die.
 
 import { resolve } from "node:path";
+import type { Engine } from "../../../src/engines/engine.ts";
 import { Instance } from "../../../src/runtime/pool/instance.ts";
 import { type Channel, type ChannelEvents, ChildChannel } from "../../../src/runtime/worker/channel.ts";
 import type { Envelope } from "../../../src/runtime/worker/protocol.ts";
@@ -14,11 +15,12 @@ class FakeChannel implements Channel {
   readonly mailbox = undefined;
   readonly pid = process.pid;
   readonly #events: ChannelEvents;
-  readonly #service = new ModelService(async () => new FakeEngine(faultOf));
+  readonly #service: ModelService;
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(events: ChannelEvents) {
+  constructor(events: ChannelEvents, makeEngine: () => Engine) {
     this.#events = events;
+    this.#service = new ModelService(async () => makeEngine());
   }
 
   post({ id, request }: Envelope): void {
@@ -35,7 +37,11 @@ class FakeChannel implements Channel {
 }
 
 export function openFakeInstance(): Instance {
-  return new Instance("worker", (_, events) => new FakeChannel(events));
+  return openInThisThread(() => new FakeEngine(faultOf));
+}
+
+export function openInThisThread(makeEngine: () => Engine): Instance {
+  return new Instance("worker", (_, events) => new FakeChannel(events, makeEngine));
 }
 
 const fakeChild = resolve(import.meta.dir, "fake-child.ts");

@@ -2,7 +2,7 @@
 
 import type { InferenceServer, ModelToServe, ServerOptions } from "../../../src/server/server.ts";
 import { openServer } from "../../../src/server/server.ts";
-import { openSession, type SessionOptions } from "../../../src/runtime/session.ts";
+import { openSession, type SessionOptions, type SessionSeams } from "../../../src/runtime/session.ts";
 
 export interface TestServer extends AsyncDisposable {
   readonly server: InferenceServer;
@@ -22,10 +22,13 @@ export interface Answer {
 
 export async function serveModels(
   models: readonly ModelToServe[],
-  options: Partial<ServerOptions> & { readonly sessionOptions?: SessionOptions } = {},
+  options: Partial<ServerOptions> & {
+    readonly sessionOptions?: SessionOptions;
+    readonly seams?: SessionSeams;
+  } = {},
 ): Promise<TestServer> {
-  const { sessionOptions, ...rest } = options;
-  const session = await openSession({ cache: false, ...sessionOptions });
+  const { sessionOptions, seams, ...rest } = options;
+  const session = await openSession({ cache: false, ...sessionOptions }, seams);
   const server = await openServer({ session, models, port: 0, ...rest }).catch(async (error: unknown) => {
     await session[Symbol.asyncDispose]();
     throw error;
