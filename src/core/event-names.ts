@@ -179,6 +179,14 @@ export const eventTable = {
     help: "A folder of models could not be looked through; that is tried again",
     fields: { reason: "why" },
   },
+  "connections closed": {
+    help: "There were more connections than the server may have: those that waited for a next request are closed",
+    fields: { closedCount: "how many" },
+  },
+  "memory not read": {
+    help: "The memory of the process could not be read; that is tried again",
+    fields: { reason: "why" },
+  },
   "request answered": {
     help: "A request and what it was answered (with the access log only)",
     fields: {

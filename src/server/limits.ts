@@ -17,6 +17,8 @@ export interface ServerLimits {
   readonly maxIdLength: number;
   /** Requests under way at once, over all connections; health is answered beyond. */
   readonly maxRequests: number;
+  /** Connections; beyond, those that wait for a next request are closed, once a second. */
+  readonly maxConnections: number;
   /** Sequences of one model that have a state. */
   readonly maxSequences: number;
   /** Requests of one sequence that wait for each other. */
@@ -36,6 +38,7 @@ export const defaultServerLimits: ServerLimits = {
   maxTensors: 1_024,
   maxIdLength: 1_024,
   maxRequests: 2_048,
+  maxConnections: 8_192,
   maxSequences: 1_024,
   maxSequenceWaiting: 64,
   sequenceIdleMs: 60_000,

@@ -8,6 +8,7 @@ import { publishSessionStats } from "../runtime/metrics/stats.ts";
 import { defaultTimeoutMs, type LoadModelOptions, type Session } from "../runtime/session.ts";
 import { type App, createApp } from "./app.ts";
 import { BodyBudget } from "./body-budget.ts";
+import { ConnectionBound, countOpenFiles } from "./connection-bound.ts";
 import { type ListenOptions, listen } from "./listen.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import { findModels, type ModelFiles, singleModel } from "./repository/layout.ts";
@@ -108,6 +109,8 @@ function namesToOpen({ control, loadAtStart = [] }: ServerOptions): readonly str
   return control === "explicit" && !loadAtStart.includes("*") ? loadAtStart : undefined;
 }
 
+const connectionCheckMs = 1_000;
+
 /** Runs in the server's own thread before it looks at its sockets again. */
 const turnMs = 0.5;
 
@@ -126,7 +129,10 @@ export class InferenceServer implements AsyncDisposable {
   readonly #app: App;
   readonly #endCollecting: (() => void) | undefined;
   readonly #timers: readonly ReturnType<typeof setInterval>[];
+  readonly #limits: ServerLimits;
+  readonly #telemetry: Telemetry;
   #server: Bun.Server<undefined> | undefined;
+  #connectionTimer: ReturnType<typeof setInterval> | undefined;
   #isDraining = false;
 
   constructor(options: ServerOptions, limits: ServerLimits) {
@@ -142,6 +148,8 @@ export class InferenceServer implements AsyncDisposable {
       telemetry,
     });
     this.repository = repository;
+    this.#limits = limits;
+    this.#telemetry = telemetry;
     this.#app = createApp({
       context: {
         repository,
@@ -162,7 +170,7 @@ export class InferenceServer implements AsyncDisposable {
     });
     this.#endCollecting = metrics?.onCollect(() => publishSessionStats(metrics, session.stats));
     this.#timers = [
-      ...(metrics ? [setInterval(() => metrics.sampleProcess(), metricsDefaults.memorySampleMs)] : []),
+      ...(metrics ? [setInterval(() => sample(metrics, telemetry), metricsDefaults.memorySampleMs)] : []),
       ...(control === "poll" ? [setInterval(() => void poll(repository, telemetry), pollIntervalMs)] : []),
     ];
   }
@@ -171,6 +179,16 @@ export class InferenceServer implements AsyncDisposable {
     this.#server = await listen(options, (request, server) =>
       this.#app(request, { holdOpen: () => server.timeout(request, 0) }),
     );
+    this.#watchConnections(this.#server);
+  }
+
+  #watchConnections(server: Bun.Server<undefined>): void {
+    const closeIdle = () => server.closeIdleConnections();
+    const bound = new ConnectionBound(this.#limits.maxConnections, { countFiles: countOpenFiles, closeIdle });
+    this.#connectionTimer = setInterval(() => {
+      const closedCount = bound.check();
+      if (closedCount > 0) this.#telemetry.log("warn", "connections closed", { closedCount });
+    }, connectionCheckMs);
   }
 
   get url(): URL {
@@ -198,9 +216,19 @@ export class InferenceServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDraining = true;
     for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#connectionTimer);
     await this.#server?.stop(true);
     this.#endCollecting?.();
     await this.repository[Symbol.asyncDispose]();
+  }
+}
+
+/** Where the process may open no more files, its memory cannot be read. */
+function sample(metrics: SessionMetrics, telemetry: Telemetry): void {
+  try {
+    metrics.sampleProcess();
+  } catch (error) {
+    telemetry.log("warn", "memory not read", { reason: messageOf(error) });
   }
 }
 

@@ -183,6 +183,27 @@ describe("size", () => {
     },
   );
 
+  test("connections that only wait are closed beyond the bound, and not those that are at something", async () => {
+    await using few = await serveModels([{ name: "twice", path: join(folder.path, "twice.mlpackage") }], {
+      limits: { maxConnections: 4 },
+    });
+    const { hostname, port } = new URL(few.url);
+    const open = () => connect({ host: hostname, port: Number(port) });
+    const body = JSON.stringify(good);
+    const busy = open();
+    busy.write(`POST ${infer} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n{`);
+    const waiting = Array.from({ length: 8 }, open);
+    const closed = waiting.map((socket) => {
+      socket.resume().write("GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      return new Promise<void>((resolve) => socket.on("close", () => resolve()));
+    });
+    await Promise.all(closed);
+    const answered = new Promise<string>((resolve) => busy.on("data", (data) => resolve(String(data))));
+    busy.write(body.slice(1));
+    expect(await answered).toStartWith("HTTP/1.1 200 OK\r\n");
+    busy.resetAndDestroy();
+  });
+
   test("a million chunks of one byte are one body", async () => {
     const text = JSON.stringify(good).padEnd(1_000_000);
     const chunks = Array.from(text, (byte) => `1\r\n${byte}\r\n`).join("");
