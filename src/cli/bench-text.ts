@@ -37,6 +37,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
     `steady      ${describeCounts(steady)}${result.isInterrupted ? ", interrupted" : ""}`,
     "",
     table(rows, { right: [1, 2, 3, 4, 5, 6, 7] }),
+    ...describeConcurrency(result),
     ...(hasBars && steady.latency ? ["", ...bars(steady, steady.latency)] : []),
     "",
     ...describeFailures(steady),
@@ -47,6 +48,7 @@ export function formatBench(result: BenchResult, { paint, hasBars }: BenchStyle)
       : []),
     `processors  ${describeCpu(steady)}`,
     `memory      ${describeMemory(steady, memory)}`,
+    `energy      ${describeEnergy(steady)}`,
     ...(result.pool?.buffers ? [`buffers     ${describeBuffers(result.pool.buffers)}`] : []),
   ].join("\n");
 }
@@ -152,6 +154,23 @@ function latencyRows({ latency, run, queue, sendDelay }: SteadyResult): string[]
   ];
 }
 
+function describeConcurrency({ concurrency }: BenchResult): string[] {
+  if (concurrency === undefined) return [];
+  const one = concurrency[0]?.throughputPerSecond ?? 0;
+  const rows = concurrency.map(({ callers, throughputPerSecond, p50Ms, p99Ms, failed }) => [
+    `${callers}`,
+    `${formatRate(throughputPerSecond)}/s`,
+    one > 0 ? `${(throughputPerSecond / one).toFixed(2)}×` : "",
+    p50Ms === null ? "" : formatLatency(p50Ms),
+    p99Ms === null ? "" : formatLatency(p99Ms),
+    formatCount(failed),
+  ]);
+  return [
+    "",
+    table([["callers", "throughput", "", "p50", "p99", "failed"], ...rows], { right: [0, 1, 2, 3, 4, 5] }),
+  ];
+}
+
 const barRows = 10;
 const barWidth = 40;
 
@@ -204,6 +223,18 @@ function describeMemory(
     parts.push(`slope ${estimate}/s (95 %: ${low} to ${high})`);
   }
   return parts.join(" · ");
+}
+
+function describeEnergy({ energy }: SteadyResult): string {
+  if (!energy) return "not measured";
+  const { joules, watts, perPredictionJoules, source } = energy;
+  const each =
+    perPredictionJoules === null ? "" : ` · ${formatJoules(perPredictionJoules)} for each prediction`;
+  return `${formatJoules(joules)} · ${watts.toPrecision(3)} W${each} (${plainLine(source)}, all programs together)`;
+}
+
+function formatJoules(joules: number): string {
+  return joules >= 1 ? `${joules.toPrecision(3)} J` : `${(joules * 1_000).toPrecision(3)} mJ`;
 }
 
 type Buffers = NonNullable<NonNullable<BenchResult["pool"]>["buffers"]>;

@@ -13,12 +13,14 @@ import type { Report } from "./document.ts";
 import { maxResultBytes } from "./limits.ts";
 import { renderPage } from "./page.ts";
 import { describeBench } from "./pages/bench-page.ts";
+import { describeComparison } from "./pages/comparison-page.ts";
 import { describeGate } from "./pages/gate-page.ts";
 import { describeParity } from "./pages/parity-page.ts";
 import { describeSoak } from "./pages/soak-page.ts";
 
 const pages: { readonly [Name in ResultName]: (result: Results[Name]) => Report } = {
   bench: describeBench,
+  "bench-comparison": describeComparison,
   soak: describeSoak,
   gate: describeGate,
   parity: describeParity,

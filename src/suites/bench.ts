@@ -48,6 +48,8 @@ export interface BenchOptions {
   readonly load: Load;
   readonly warmup: Extent;
   readonly measure: Extent;
+  /** Numbers of callers that are measured after the load, each for as long. */
+  readonly alsoConcurrent?: readonly number[] | undefined;
   /** For one prediction. */
   readonly timeoutMs: number;
   readonly functionName?: string | undefined;
@@ -101,7 +103,9 @@ export async function runBench(
     instances: options.instances,
     inline: options.inline,
     isolation: options.isolation,
-    ...(load.mode === "closed" && options.instances !== "auto" ? { queueLimit: load.concurrency } : {}),
+    ...(load.mode === "closed" && options.instances !== "auto"
+      ? { queueLimit: mostCallers(load, options) }
+      : {}),
     signal,
     withDigest: true,
   };
@@ -117,6 +121,10 @@ export async function runBench(
   const buffers = session.stats?.bufferPool;
   const steady =
     first === null ? null : await measureSteady(model, inputs.values, { ...options, clock, probe });
+  const concurrency =
+    steady === null
+      ? undefined
+      : await measureConcurrency(model, inputs.values, { ...options, clock, probe });
   // Last, for it takes time and memory of its own.
   const plan = signal?.aborted ? undefined : await session.plan?.({ ...pickPlanned(model), path });
   return {
@@ -136,6 +144,7 @@ export async function runBench(
     cold: { ...model.timings, cache: model.stats?.load.cache ?? null, first },
     memory: { beforeLoadBytes, afterLoadBytes, afterFirstBytes },
     steady,
+    ...(concurrency && steady && { concurrency: [describeCallers(load, steady), ...concurrency] }),
     pool: describePool(session, model, buffers),
     isInterrupted: signal?.aborted ?? false,
     warnings: steady === null ? [] : findDoubts(steady, load),
@@ -238,6 +247,46 @@ async function measureSteady(
   if (result.startMs === undefined) return null;
   if (!result.isInterrupted) assertAnswers(measurement);
   return measurement.finish(result, { isOpen: load.mode === "open" });
+}
+
+function mostCallers(
+  load: Extract<Load, { readonly mode: "closed" }>,
+  { alsoConcurrent = [] }: BenchOptions,
+): number {
+  return Math.max(load.concurrency, ...alsoConcurrent);
+}
+
+type ConcurrencyRow = NonNullable<BenchResult["concurrency"]>[number];
+
+/** `undefined`: nobody asked. Interrupted, those that were measured to their end. */
+async function measureConcurrency(
+  model: BenchModel,
+  inputs: FeatureValues,
+  options: Timed & { readonly probe: Probe },
+): Promise<ConcurrencyRow[] | undefined> {
+  const { alsoConcurrent = [], signal } = options;
+  if (alsoConcurrent.length === 0 || options.load.mode === "open") return undefined;
+  const rows: ConcurrencyRow[] = [];
+  for (const concurrency of alsoConcurrent) {
+    if (signal?.aborted) break;
+    const load: Load = { mode: "closed", concurrency };
+    const steady = await measureSteady(model, inputs, { ...options, load });
+    if (steady !== null && !signal?.aborted) rows.push(describeCallers(load, steady));
+  }
+  return rows;
+}
+
+function describeCallers(load: Load, steady: SteadyResult): ConcurrencyRow {
+  const { completed, failed, elapsedMs, throughputPerSecond, latency } = steady;
+  return {
+    callers: load.mode === "closed" ? load.concurrency : 0,
+    completed,
+    failed,
+    elapsedMs,
+    throughputPerSecond,
+    p50Ms: latency?.p50Ms ?? null,
+    p99Ms: latency?.p99Ms ?? null,
+  };
 }
 
 /** Where nothing succeeded there is nothing to report: throws what failed first. */

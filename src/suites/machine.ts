@@ -3,6 +3,7 @@
 import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
 import { commit, version } from "../core/version.ts";
 import { describeHost, readHostCondition } from "../engines/device.ts";
+import { type EnergyMeter, openEnergyMeter } from "./energy.ts";
 import { type DeviceResult, deviceOf } from "./device-schema.ts";
 
 export interface Environment {
@@ -34,6 +35,8 @@ export interface Probe {
   cpuMs(): { readonly userMs: number; readonly systemMs: number };
   /** Time all processors of the machine have been busy, whoever had them. Counted in steps of some 10 ms. */
   machineBusyMs(): number;
+  /** Begins to count energy; `undefined` where nobody tells. */
+  openEnergyMeter?(): EnergyMeter | undefined;
 }
 
 export const systemProbe: Probe = {
@@ -45,4 +48,5 @@ export const systemProbe: Probe = {
   machineBusyMs() {
     return cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0);
   },
+  openEnergyMeter: () => openEnergyMeter(),
 };

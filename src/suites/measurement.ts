@@ -2,6 +2,7 @@
 
 import { CoremlxError, messageOf } from "../core/errors.ts";
 import type { Clock } from "./clock.ts";
+import type { EnergyMeter } from "./energy.ts";
 import { Histogram } from "./histogram.ts";
 import type { Probe } from "./machine.ts";
 import type { LatencySummary, SteadyResult } from "./schemas.ts";
@@ -57,6 +58,7 @@ export class Measurement {
   #startMs = 0;
   #startCpu = { userMs: 0, systemMs: 0 };
   #startBusyMs = 0;
+  #energy: EnergyMeter | undefined;
   #startClockMs = 0;
 
   constructor(options: MeasurementOptions) {
@@ -84,6 +86,7 @@ export class Measurement {
     this.#startClockMs = clock.now();
     this.#startCpu = probe.cpuMs();
     this.#startBusyMs = probe.machineBusyMs();
+    this.#energy = probe.openEnergyMeter?.();
     this.#sampleMemory(0);
   }
 
@@ -129,6 +132,7 @@ export class Measurement {
       })),
       cpu: this.#cpu(),
       memory: this.#memorySummary(),
+      energy: this.#energySummary(elapsedMs),
       windows: this.#windows,
       histogram: this.#latency.buckets().map(({ fromMs, toMs, count }) => [fromMs, toMs, count]),
     };
@@ -169,6 +173,7 @@ export class Measurement {
 
   #sampleMemory(atMs: number): void {
     const bytes = this.#options.probe.rssBytes();
+    this.#energy?.readJoules(); // often enough that no counter runs over unseen
     this.#peakBytes = Math.max(this.#peakBytes, bytes);
     this.#memory.push([atMs, bytes]);
     if (this.#memory.length >= mostMemorySamples) {
@@ -198,6 +203,18 @@ export class Measurement {
               unit: "bytes/s",
             },
       samples: this.#memory,
+    };
+  }
+
+  #energySummary(elapsedMs: number): NonNullable<SteadyResult["energy"]> | null {
+    const joules = this.#energy?.readJoules();
+    if (this.#energy === undefined || joules === undefined) return null;
+    const completed = this.#latency.count;
+    return {
+      source: this.#energy.source,
+      joules,
+      watts: elapsedMs > 0 ? joules / (elapsedMs / 1_000) : 0,
+      perPredictionJoules: completed > 0 ? joules / completed : null,
     };
   }
 

@@ -15,6 +15,7 @@ import {
   precision,
   record,
 } from "./schema-parts.ts";
+import { benchComparison } from "./compare-schema.ts";
 import { evidenceSchema } from "./gate/evidence-schema.ts";
 import { gateProfile } from "./gate/profile-schema.ts";
 import { type GateResult, gateResult } from "./gate/result-schema.ts";
@@ -123,6 +124,22 @@ const steady = Type.Object(
       record,
     ),
     memory: steadyMemory,
+    energy: Type.Optional(
+      nullable(
+        Type.Object(
+          {
+            source: Type.String(),
+            joules: Type.Number({ minimum: 0 }),
+            watts: Type.Number({ minimum: 0 }),
+            perPredictionJoules: nullable(Type.Number({ minimum: 0 })),
+          },
+          {
+            ...record,
+            description: "of the processor packages, whoever computed on them; null: not measured",
+          },
+        ),
+      ),
+    ),
     windows: Type.Array(
       Type.Object(
         { fromMs: ms(), toMs: ms(), completed: count(), p50Ms: ms(), p99Ms: ms(), maxMs: ms() },
@@ -229,6 +246,23 @@ const benchResult = Type.Object(
       { ...record, description: "resident memory of the measuring process" },
     ),
     steady: nullable(steady),
+    concurrency: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            callers: count(),
+            completed: count(),
+            failed: count(),
+            elapsedMs: ms(),
+            throughputPerSecond: Type.Number({ minimum: 0 }),
+            p50Ms: nullable(ms()),
+            p99Ms: nullable(ms()),
+          },
+          record,
+        ),
+        { description: "by number of callers; the first is that of steady" },
+      ),
+    ),
     pool: nullable(pool),
     isInterrupted: Type.Boolean(),
     warnings: Type.Array(Type.String(), { description: "what makes these figures doubtful" }),
@@ -244,6 +278,7 @@ export type BenchResult = Static<typeof benchResult>;
 /** By the name of the command that makes them. */
 export const resultSchemas = {
   bench: benchResult,
+  "bench-comparison": benchComparison,
   soak: soakResult,
   gate: gateResult,
   parity: parityResult,

@@ -1,8 +1,10 @@
 // coremlx bench: latency, throughput and cost of one model under a load of choice.
 
+import { CoremlxError } from "../../core/errors.ts";
 import type { FeatureValue } from "../../core/tensor.ts";
 import { type BenchInputs, type BenchModel, type BenchProgress, runBench } from "../../suites/bench.ts";
 import type { Extent } from "../../suites/workload.ts";
+import { runComparison } from "../bench-compare.ts";
 import { formatBench, formatProgress } from "../bench-text.ts";
 import { command, engineFlags, inputFlags } from "../command.ts";
 import { fillMissing, type InputOptions, readInputs, readStdinOnce } from "../inputs.ts";
@@ -19,6 +21,19 @@ export const bench = command({
   flags: {
     ...inputFlags,
     ...loadFlags,
+    concurrency: {
+      ...loadFlags.concurrency,
+      valueHint: "N,…",
+      description:
+        "closed loop: N callers, each waits for its answer (default: 1); a list measures each in turn",
+    },
+    compare: {
+      type: "string",
+      multiple: true,
+      valueHint: "NAME=VALUE,…",
+      description:
+        "a configuration to compare, taking turns: threads=1, device=cpu, model=FILE; twice, or with the options as given",
+    },
     inline: { type: "boolean", description: "let a small model run in the caller's own thread" },
     warmup: {
       type: "string",
@@ -38,11 +53,15 @@ export const bench = command({
   examples: [
     "coremlx bench examples/digits/Digits.mlpackage --duration 2s",
     "coremlx bench examples/digits/Digits.mlpackage --concurrency 4 --count 500 --input image=zeros",
+    "coremlx bench examples/digits/Digits.mlpackage --concurrency 1,2,4 --duration 2s",
+    "coremlx bench examples/digits/Digits.mlpackage --compare threads=1 --compare threads=2 --duration 2s",
     "coremlx bench examples/digits/Digits.mlpackage --rate 200 --arrivals poisson --duration 2s --json",
   ],
   async run({ flags, positionals: [path = ""], io }) {
+    const [callers, ...more] = flags.concurrency?.split(",") ?? [];
     const settings = {
-      load: readLoad(flags),
+      load: readLoad({ ...flags, concurrency: callers }),
+      alsoConcurrent: more.map((text) => parseCount(text, "concurrency")),
       instances: readInstances(flags.instances),
       threads: flags.threads === undefined ? undefined : parseCount(flags.threads, "threads"),
       inline: flags.inline ? ("auto" as const) : (false as const),
@@ -58,6 +77,24 @@ export const bench = command({
       seed: parseCount(flags.seed, "seed", 0),
     };
     const logger = createLogger(io, flags);
+    const log: InputSettings["log"] = (level, message) => logger.log(level, message);
+    if (flags.compare.length > 0) {
+      const { warmup, measure, timeoutMs, load } = settings;
+      if (flags.count !== undefined || more.length > 0 || warmup.durationMs === undefined)
+        throw new CoremlxError("USAGE", "Cannot compare by counts: configurations take turns by time", {
+          hint: "Use --duration and a time for --warmup, with one number of callers",
+        });
+      return runComparison(flags, {
+        path,
+        load,
+        durationMs: measure.durationMs ?? 0,
+        warmupMs: warmup.durationMs,
+        timeoutMs,
+        io,
+        logger,
+        prepareInputs: (model) => prepareInputs(model, { ...inputs, io: readStdinOnce(io), log }),
+      });
+    }
     const modelPath = findModelFor(flags.engine, path, io.cwd);
     await using session = await openCliSession(flags, io, logger);
     using line = liveLine(io, !flags.quiet);

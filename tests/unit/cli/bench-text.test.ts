@@ -52,6 +52,7 @@ describe("a bench on paper", () => {
       "median      10 ms, with 95 % confidence 9.9 ms to 10.1 ms",
       "processors  0.50 busy · 5 ms for each prediction · 0.05 busy for others",
       "memory      40.0 MB before loading · 110 MB loaded · 120 MB at the start · 121 MB at the end · peak 122 MB · slope +100 kB/s (95 %: -50.0 kB to +250 kB)",
+      "energy      not measured",
       "buffers     2,000 lent, 99.95 % hits · 16.4 kB held · 8.2 kB allocated since the first prediction",
     ]);
   });

@@ -129,6 +129,44 @@ function steadyOf(result: BenchResult): SteadyResult {
 }
 
 describe("bench", () => {
+  test("measures more numbers of callers, each for as long, after the load", async () => {
+    const { run, loads } = setUp(() => 1, { alsoConcurrent: [2, 5], measure: { durationMs: 100 } });
+    const { concurrency, steady } = await run();
+    expect(loads).toMatchObject([{ queueLimit: 5 }]);
+    expect(concurrency?.map(({ callers, failed }) => [callers, failed])).toEqual([
+      [1, 0],
+      [2, 0],
+      [5, 0],
+    ]);
+    // Each call has an instance to itself and takes 2 ms.
+    expect(concurrency?.map(({ throughputPerSecond }) => Math.round(throughputPerSecond / 10) * 10)).toEqual([
+      500, 1_000, 2_500,
+    ]);
+    expect(concurrency?.[0]).toMatchObject({ completed: steady?.completed, p50Ms: steady?.latency?.p50Ms });
+    expect((await setUp(() => 1).run()).concurrency).toBeUndefined();
+  });
+
+  test("says what the processors took, where somebody tells", async () => {
+    const withMeter = (readJoules: () => number | undefined) => {
+      const { run, clock } = setUp(() => 1, {
+        probe: {
+          ...fakeProbe(new FakeClock()),
+          openEnergyMeter: () => ({ source: "RAPL, 1 package", readJoules }),
+        },
+      });
+      return { run, clock };
+    };
+    const steady = steadyOf(await withMeter(() => 3).run());
+    expect(steady.energy).toEqual({
+      source: "RAPL, 1 package",
+      joules: 3,
+      watts: expect.closeTo(3 / (steady.elapsedMs / 1_000), 6),
+      perPredictionJoules: 0.03,
+    });
+    expect(steadyOf(await withMeter(() => undefined).run()).energy).toBeNull();
+    expect(steadyOf(await setUp(() => 1).run()).energy).toBeNull();
+  });
+
   test("takes over the plan of an engine that has one, added up, and asks for it after the measurement", async () => {
     const share = { preferred: 3, preferredShare: 0.75, costShare: undefined, supported: 4 };
     let callsBefore = 0;
