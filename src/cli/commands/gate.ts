@@ -13,6 +13,7 @@ import { type Admission, admitEvidence, isRefusal, placesOf } from "../../suites
 import { type Case, judgeGate } from "../../suites/gate/judge.ts";
 import { bindModels, builtInProfiles, digestProfile, parseProfile } from "../../suites/gate/profile.ts";
 import type { GateProfile } from "../../suites/gate/profile-schema.ts";
+import { runCoremlx } from "../run-coremlx.ts";
 import { chooseRecipes, type RecipeContext, recipeOf } from "../../suites/gate/recipes.ts";
 import type { GateResult } from "../../suites/gate/result-schema.ts";
 import { parseWaivers } from "../../suites/gate/waivers.ts";
@@ -228,7 +229,7 @@ async function measureMissing(
   const wanted = chooseRecipes(lines, judged.profile.criteria, ({ place }) => places.includes(place));
   const models = settings.model.map((text) => {
     const path = findModelFor(settings.engine, text, io.cwd);
-    return { path, name: modelNameOf(path) };
+    return { path, name: modelNameOf(path), given: text };
   });
   const possible = wanted.filter((name) => models.length > 0 || !recipeOf(name).needsModel);
   for (const name of wanted.filter((one) => !possible.includes(one)))
@@ -250,6 +251,7 @@ async function measureMissing(
     const context: RecipeContext = {
       session,
       models,
+      runCoremlx: (args) => runCoremlx(args, io),
       device: settings.device,
       engine: settings.engine,
       folder: temporary,

@@ -16,7 +16,13 @@ import type { CrashReportsRaw } from "./sources/counts.ts";
 
 export interface RecipeContext {
   readonly session: BenchSession & SoakSession & OutputsSession;
-  readonly models: readonly { readonly path: string; readonly name: string }[];
+  readonly models: readonly {
+    readonly path: string;
+    readonly name: string /** As the user gave it. */;
+    readonly given: string;
+  }[];
+  /** Runs coremlx once more, for what is a command of its own. Gives what it printed. */
+  readonly runCoremlx: (args: readonly string[]) => Promise<unknown>;
   readonly device: NonNullable<LoadModelOptions["device"]>;
   readonly engine: string;
   /** Private, and removed by the caller. */
@@ -71,6 +77,12 @@ export const recipes = {
     ],
     run: soak,
   },
+  parity: {
+    source: "parity",
+    needsModel: true,
+    command: (context) => ["coremlx", ...parityArguments(context)],
+    run: (context) => context.runCoremlx(parityArguments(context)),
+  },
   "crash-reports": {
     source: "crash-reports",
     needsModel: false,
@@ -105,6 +117,11 @@ export function chooseRecipes(
 function benchCommand(models: RecipeContext["models"], benchMs: number, callers: number): readonly string[] {
   const load = ["--concurrency", `${callers}`, "--instances", `${callers}`];
   return ["coremlx", "bench", models[0]?.name ?? "", ...load, "--duration", `${benchMs}ms`];
+}
+
+/** On a Mac Core ML is compared with the portable engine, elsewhere half precision with single precision. */
+function parityArguments({ models, engine, device }: RecipeContext): readonly string[] {
+  return ["parity", models[0]?.given ?? "", "--engine", engine, "--device", device, "--json"];
 }
 
 async function bench(context: RecipeContext, callers: number): Promise<unknown> {

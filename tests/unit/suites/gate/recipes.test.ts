@@ -18,13 +18,11 @@ describe("what is measured", () => {
     );
 
   test("is what is missing at this place, each once", () => {
-    expect(chosen([], ["linux"])).toEqual(["bench", "bench-concurrent", "outputs", "soak"]);
+    expect(chosen([], ["linux"])).toEqual(["bench", "bench-concurrent", "outputs", "soak", "parity"]);
     expect(chosen([], ["mac", "m2"])).toEqual([
       "bench",
       "bench-concurrent",
-      "outputs",
-      "soak",
-      "crash-reports",
+      "outputs", "soak", "parity", "crash-reports",
     ]);
     expect(chosen([], [])).toEqual([]);
   });
