@@ -139,9 +139,9 @@ describe("bench", () => {
       [5, 0],
     ]);
     // Each call has an instance to itself and takes 2 ms.
-    expect(concurrency?.map(({ throughputPerSecond }) => Math.round(throughputPerSecond / 100) * 100)).toEqual([
-      500, 1_000, 2_500,
-    ]);
+    expect(
+      concurrency?.map(({ throughputPerSecond }) => Math.round(throughputPerSecond / 100) * 100),
+    ).toEqual([500, 1_000, 2_500]);
     expect(concurrency?.[0]).toMatchObject({ completed: steady?.completed, p50Ms: steady?.latency?.p50Ms });
     expect((await setUp(() => 1).run()).concurrency).toBeUndefined();
   });

@@ -22,7 +22,10 @@ describe("what is measured", () => {
     expect(chosen([], ["mac", "m2"])).toEqual([
       "bench",
       "bench-concurrent",
-      "outputs", "soak", "parity", "crash-reports",
+      "outputs",
+      "soak",
+      "parity",
+      "crash-reports",
     ]);
     expect(chosen([], [])).toEqual([]);
   });
